@@ -1,0 +1,14 @@
+//! The ground: what an event is. Values, times, positions, rows of a block, and how one is read from JSON.
+
+pub mod key;
+pub mod position;
+pub mod record;
+pub mod schema;
+pub mod time;
+pub mod value;
+
+pub use position::Position;
+pub use record::{Batch, Block, Head, Row, Slot, TypeId};
+pub use schema::{FieldPath, Schema, Segment};
+pub use time::{TimeSpan, Timestamp};
+pub use value::Value;

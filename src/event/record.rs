@@ -1,0 +1,167 @@
+//! How decoded events lie in memory: a block holds many lines and, per line, a head and the values that patterns
+//! need, one slot each. A row is a view of one event; blocks and the engine's store of kept events both give rows.
+
+use std::borrow::Cow;
+use std::ops::Range;
+
+use super::{Position, TimeSpan, Timestamp, Value};
+
+/// An event type, as far as the installed patterns know it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TypeId(pub u32);
+
+impl TypeId {
+    /// The event has no type: only `any` takes it.
+    pub const NONE: TypeId = TypeId(0);
+    /// A type that no pattern names: only `any` takes it.
+    pub const OTHER: TypeId = TypeId(1);
+    /// The first number for types that patterns name; they are numbered on from here in code point order.
+    pub const FIRST_NAMED: u32 = 2;
+}
+
+/// One projected field of one event: 16 bytes; text stands elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Slot {
+    /// Missing or null.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// An integer.
+    Int(i64),
+    /// An integer above `i64::MAX`.
+    UInt(u64),
+    /// A finite float.
+    Float(f64),
+    /// A string without escapes: a range of the row's text, without its quotes.
+    Str {
+        /// First byte.
+        at: u32,
+        /// Length in bytes.
+        len: u32,
+    },
+    /// A string that had escapes: a range of the row's unescaped text.
+    Unescaped {
+        /// First byte.
+        at: u32,
+        /// Length in bytes.
+        len: u32,
+    },
+    /// An object or array: a range of the row's text.
+    Json {
+        /// First byte.
+        at: u32,
+        /// Length in bytes.
+        len: u32,
+    },
+}
+
+/// What every event has, whatever its fields.
+#[derive(Debug, Clone)]
+pub struct Head {
+    /// Event time.
+    pub time: Timestamp,
+    /// Where it stands in its source.
+    pub position: Position,
+    /// Its type.
+    pub kind: TypeId,
+    /// The original object in the block's text, without surrounding white space.
+    pub raw: Range<u32>,
+}
+
+/// Decoded events of one stretch of one partition.
+#[derive(Debug, Default)]
+pub struct Block {
+    /// The lines as they came (valid UTF-8).
+    pub text: String,
+    /// Strings that had escapes, without them.
+    pub unescaped: String,
+    /// One head an event, in offset order.
+    pub heads: Vec<Head>,
+    /// `width` slots an event.
+    pub slots: Vec<Slot>,
+    /// Slots per event: the number of fields of the schema.
+    pub width: usize,
+    /// `key_width` hashes an event, one for each key specification of the schema; 0 where the event lacks a key field.
+    pub key_hashes: Vec<u64>,
+    /// Hashes per event: the number of key specifications of the schema.
+    pub key_width: usize,
+}
+
+impl Block {
+    /// The event at `index`.
+    #[inline]
+    pub fn row(&self, index: usize) -> Row<'_> {
+        Row {
+            head: &self.heads[index],
+            text: &self.text,
+            unescaped: &self.unescaped,
+            slots: &self.slots[index * self.width..(index + 1) * self.width],
+        }
+    }
+}
+
+/// A view of one event.
+#[derive(Debug, Clone, Copy)]
+pub struct Row<'a> {
+    /// Time, position, type.
+    pub head: &'a Head,
+    /// The text that ranges of `Slot::Str`, `Slot::Json` and `Head::raw` point into.
+    pub text: &'a str,
+    /// The text that ranges of `Slot::Unescaped` point into.
+    pub unescaped: &'a str,
+    /// The projected fields.
+    pub slots: &'a [Slot],
+}
+
+impl<'a> Row<'a> {
+    /// The value of a projected field.
+    #[inline]
+    pub fn value(&self, slot: usize) -> Value<'a> {
+        match self.slots[slot] {
+            Slot::Null => Value::Null,
+            Slot::Bool(b) => Value::Bool(b),
+            Slot::Int(i) => Value::Int(i),
+            Slot::UInt(u) => Value::UInt(u),
+            Slot::Float(f) => Value::Float(f),
+            Slot::Str { at, len } => Value::Str(Cow::Borrowed(part(self.text, at, len))),
+            Slot::Unescaped { at, len } => Value::Str(Cow::Borrowed(part(self.unescaped, at, len))),
+            Slot::Json { at, len } => Value::Json(Cow::Borrowed(part(self.text, at, len))),
+        }
+    }
+
+    /// The original object, byte for byte.
+    pub fn raw(&self) -> &'a str {
+        &self.text[self.head.raw.start as usize..self.head.raw.end as usize]
+    }
+}
+
+#[inline]
+fn part(text: &str, at: u32, len: u32) -> &str {
+    &text[at as usize..at as usize + len as usize]
+}
+
+/// A run of events in the merged order, and how far time has come: what a shard takes in one step.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// The blocks that `events` point into.
+    pub blocks: Vec<std::sync::Arc<Block>>,
+    /// (index into `blocks`, row in it), in the order (time, position).
+    pub events: Vec<(u32, u32)>,
+}
+
+/// Per-stream settings that say how an event is read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StreamSettings {
+    /// The field that holds the type, as a dotted path.
+    pub type_field: String,
+    /// The field that holds the event time, as a dotted path.
+    pub time_field: String,
+    /// How far behind its partition's highest time an event may come and still be taken.
+    pub out_of_orderness: TimeSpan,
+}
+
+impl Default for StreamSettings {
+    fn default() -> Self {
+        StreamSettings { type_field: "type".into(), time_field: "ts".into(), out_of_orderness: TimeSpan(5_000) }
+    }
+}

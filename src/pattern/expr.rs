@@ -1,0 +1,107 @@
+//! Expressions with their names resolved. `eval` (below the automaton) gives them their three-valued meaning.
+
+use regex::Regex;
+
+pub use super::ast::{ArithmeticOp, CompareOp};
+use super::function::Function;
+use super::plan::StageId;
+use crate::event::Value;
+
+/// A resolved expression. Field numbers point into the plan's `fields` (after installation: the schema's slots).
+#[derive(Debug, Clone)]
+pub enum Expr {
+    /// A constant.
+    Const(Value<'static>),
+    /// An attribute of the event being tested. Not in `select`.
+    This(Attribute),
+    /// An attribute of an event that a stage has accepted so far.
+    Stage(StageId, Pick, Attribute),
+    /// The n-th value of the pattern's key. Only in `select`.
+    Key(usize),
+    /// An aggregate over the events that a stage has accepted so far.
+    Aggregate(Aggregate, StageId, Option<Attribute>),
+    /// A function of values.
+    Call(Function, Vec<Expr>),
+    /// `not`
+    Not(Box<Expr>),
+    /// `-`
+    Negate(Box<Expr>),
+    /// `or` of at least two.
+    Or(Vec<Expr>),
+    /// `and` of at least two.
+    And(Vec<Expr>),
+    /// Sums or products, from left to right.
+    Chain(Box<Expr>, Vec<(ArithmeticOp, Expr)>),
+    /// A comparison.
+    Compare(Box<Expr>, CompareOp, Box<Expr>),
+    /// `is null`; negated: `is not null`.
+    IsNull(Box<Expr>, bool),
+    /// `in`; negated: `not in`.
+    In(Box<Expr>, Vec<Expr>, bool),
+    /// `between low and high`; negated: `not between`.
+    Between(Box<Expr>, Box<Expr>, Box<Expr>, bool),
+    /// `like` and `matches`, both as a regular expression that the text must have; negated: must not.
+    Matches(Box<Expr>, Regex, bool),
+}
+
+/// Which of a stage's events.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pick {
+    /// The one accepted last: `a.x`.
+    Last,
+    /// By number: from 0 in order of acceptance, from -1 backwards.
+    Index(i64),
+}
+
+/// What is read from an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Attribute {
+    /// A field.
+    Field(usize),
+    /// `@time`
+    Time,
+    /// `@type`
+    Type,
+    /// `@stream`
+    Stream,
+    /// `@partition`
+    Partition,
+    /// `@offset`
+    Offset,
+    /// `@key`: the record's key.
+    RecordKey,
+    /// `header("x")`
+    Header(String),
+}
+
+/// The aggregates. `Count` has no attribute, the others have one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Aggregate {
+    /// `count(a)`
+    Count,
+    /// `sum(a.x)`
+    Sum,
+    /// `avg(a.x)`
+    Avg,
+    /// `min(a.x)`
+    Min,
+    /// `max(a.x)`
+    Max,
+    /// `first(a.x)`
+    First,
+    /// `last(a.x)`
+    Last,
+}
+
+impl Aggregate {
+    /// All of them with their names.
+    pub const ALL: [(&'static str, Aggregate); 7] = [
+        ("count", Aggregate::Count),
+        ("sum", Aggregate::Sum),
+        ("avg", Aggregate::Avg),
+        ("min", Aggregate::Min),
+        ("max", Aggregate::Max),
+        ("first", Aggregate::First),
+        ("last", Aggregate::Last),
+    ];
+}
