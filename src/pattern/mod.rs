@@ -2,6 +2,7 @@
 
 pub mod ast;
 pub mod diagnostic;
+pub mod eval;
 pub mod expr;
 pub mod function;
 pub mod nfa;
