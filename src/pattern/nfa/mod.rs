@@ -6,11 +6,13 @@
 //! negations and greediness are all resolved into edges here; nothing at run time knows them.
 
 mod compile;
+mod growth;
 
 use super::ast::LinkKind;
 use super::plan::StageId;
 
 pub use compile::compile;
+pub use growth::{Growth, growth};
 
 /// The number of a position.
 pub type PositionId = u32;
