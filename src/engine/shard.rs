@@ -127,10 +127,10 @@ impl Engine {
             }
         }
         let kept = event.kept.get();
-        if kept != NONE {
-            self.store.release_unused(kept);
-        }
         self.emit(row.head.time, Some(&row), sink);
+        if kept != NONE {
+            self.store.release_event(kept);
+        }
     }
 
     /// Closes what deadlines up to `to` close, one time after the other.
