@@ -21,8 +21,14 @@ pub struct PatternSet {
     schema: Schema,
     pub(crate) predicates: Predicates,
     pub(crate) around: Surroundings,
-    /// By type: the patterns that have to see an event of it.
-    pub(crate) by_type: Vec<Vec<u32>>,
+}
+
+/// Patterns with one key specification that have to see an event of some type.
+#[derive(Debug)]
+pub(crate) struct Route {
+    /// The key specification's number.
+    pub(crate) key: usize,
+    pub(crate) patterns: Vec<u32>,
 }
 
 /// One pattern, ready to run.
@@ -73,19 +79,31 @@ impl PatternSet {
         let type_slot = reads_type.then(|| schema.field(&FieldPath::dotted(&settings.type_field)));
         let patterns: Vec<Compiled> =
             plans.into_iter().map(|plan| Compiled::new(plan, &mut schema, &mut predicates, streams)).collect();
-        let by_type = (0..TypeId::FIRST_NAMED + schema.types.len() as u32)
-            .map(|kind| {
-                let sees = |p: &Compiled| p.sees_all || p.atoms.iter().any(|a| a.types.has(TypeId(kind)));
-                (0..patterns.len() as u32).filter(|&i| sees(&patterns[i as usize])).collect()
-            })
-            .collect();
         let around = Surroundings { type_slot, streams: streams.to_vec() };
-        PatternSet { patterns, schema, predicates, around, by_type }
+        PatternSet { patterns, schema, predicates, around }
     }
 
     /// What has to be read from events.
     pub fn schema(&self) -> &Schema {
         &self.schema
+    }
+
+    /// By type: the patterns that one of so many shards runs an event of it by. Keys divide keyed patterns among the
+    /// shards; patterns without a key are dealt out whole.
+    pub(crate) fn routes(&self, shard: u64, shards: u64) -> Vec<Vec<Route>> {
+        let of_type = |kind| {
+            let mut routes: Vec<Route> = (0..self.schema.keys.len()).map(|key| Route { key, patterns: vec![] }).collect();
+            for (number, pattern) in (0..).zip(&self.patterns) {
+                let sees = pattern.sees_all || pattern.atoms.iter().any(|a| a.types.has(kind));
+                let ours = !pattern.key_names.is_empty() || u64::from(number) % shards == shard;
+                if sees && ours {
+                    routes[pattern.key].patterns.push(number);
+                }
+            }
+            routes.retain(|r| !r.patterns.is_empty());
+            routes
+        };
+        (0..TypeId::FIRST_NAMED + self.schema.types.len() as u32).map(TypeId).map(of_type).collect()
     }
 
     /// The patterns' names, in the order of their numbers.

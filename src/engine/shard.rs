@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::matched::{Kind, MatchSink, MatchView, Order};
 use super::runner::{Current, Found, Memo, Runner};
-use super::set::PatternSet;
+use super::set::{PatternSet, Route};
 use super::store::{NONE, Store};
 use crate::event::key::KeyHasher;
 use crate::event::{Batch, Row, Timestamp};
@@ -29,6 +29,8 @@ pub struct Counters {
 #[derive(Debug)]
 pub struct Engine {
     set: Arc<PatternSet>,
+    /// By type: the patterns to run.
+    routes: Vec<Vec<Route>>,
     hasher: KeyHasher,
     shard: u64,
     shards: u64,
@@ -49,10 +51,12 @@ impl Engine {
     /// Shard number `shard` of `shards`. The hasher is the one that hashed the events' keys.
     pub fn new(set: Arc<PatternSet>, hasher: KeyHasher, shard: u32, shards: u32) -> Engine {
         let runners = set.patterns.iter().enumerate().map(|(i, p)| Runner::new(i as u32, p)).collect();
+        let (shard, shards) = (u64::from(shard), u64::from(shards.max(1)));
         Engine {
+            routes: set.routes(shard, shards),
             hasher,
-            shard: u64::from(shard),
-            shards: u64::from(shards.max(1)),
+            shard,
+            shards,
             runners,
             due: BinaryHeap::new(),
             store: Store::default(),
@@ -105,32 +109,33 @@ impl Engine {
             moment: self.moment,
         };
         self.sequence += 1;
-        for &number in &set.by_type[row.head.kind.0 as usize] {
-            let pattern = &set.patterns[number as usize];
-            if !pattern.streams[row.head.position.stream as usize] {
+        for route in &self.routes[row.head.kind.0 as usize] {
+            let hash = hashes[route.key];
+            let is_keyed = !set.schema().keys[route.key].is_empty();
+            if self.shards > 1 && is_keyed && hash != 0 && (hash >> 32) % self.shards != self.shard {
                 continue;
             }
-            let hash = hashes[pattern.key];
-            if hash == 0 {
-                self.counters.without_key[number as usize] += u64::from(self.shard == 0);
-                continue;
-            }
-            // Patterns without a key have one hash: their numbers spread them over the shards.
-            if self.shards > 1 && ((hash >> 32) + u64::from(number)) % self.shards != self.shard {
-                continue;
-            }
-            let runner = &mut self.runners[number as usize];
-            let before = runner.next_deadline();
-            runner.event(&event, hash, &mut self.predicates, &mut self.store, &mut self.found);
-            if let (None, Some(at)) = (before, runner.next_deadline()) {
-                self.due.push(Reverse((at, number)));
+            for &number in &route.patterns {
+                if !set.patterns[number as usize].streams[row.head.position.stream as usize] {
+                    continue;
+                }
+                if hash == 0 {
+                    self.counters.without_key[number as usize] += u64::from(self.shard == 0);
+                    continue;
+                }
+                let runner = &mut self.runners[number as usize];
+                let before = runner.next_deadline();
+                runner.event(&event, hash, &mut self.predicates, &mut self.store, &mut self.found);
+                if let (None, Some(at)) = (before, runner.next_deadline()) {
+                    self.due.push(Reverse((at, number)));
+                }
             }
         }
         let kept = event.kept.get();
-        if kept != NONE {
-            self.store.release_unused(kept);
-        }
         self.emit(row.head.time, Some(&row), sink);
+        if kept != NONE {
+            self.store.release_event(kept);
+        }
     }
 
     /// Closes what deadlines up to `to` close, one time after the other.

@@ -81,9 +81,9 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Keeps an event, without a reference so far.
+    /// Keeps an event, with one reference: that of whoever takes it now.
     pub(crate) fn keep(&mut self, row: &Row<'_>, sequence: u64) -> u32 {
-        self.events.insert(Kept::new(row, sequence))
+        self.events.insert(Kept { references: 1, ..Kept::new(row, sequence) })
     }
 
     /// A path that goes one step further, with one reference.
@@ -109,18 +109,16 @@ impl Store {
                 return;
             }
             let step = self.nodes.remove(node);
-            let event = &mut self.events[step.event];
-            event.references -= 1;
-            if event.references == 0 {
-                self.events.remove(step.event);
-            }
+            self.release_event(step.event);
             node = step.before;
         }
     }
 
-    /// Gives an event back that was kept but never became part of a path.
-    pub(crate) fn release_unused(&mut self, event: u32) {
-        if self.events[event].references == 0 {
+    /// One reference to an event less.
+    pub(crate) fn release_event(&mut self, event: u32) {
+        let kept = &mut self.events[event];
+        kept.references -= 1;
+        if kept.references == 0 {
             self.events.remove(event);
         }
     }

@@ -3,7 +3,7 @@
 
 use super::{Automaton, Edge, Position, PositionId, Target};
 use crate::pattern::ast::LinkKind;
-use crate::pattern::plan::{Element, ElementKind, Negation, Plan, Repeat, Sequence, StageId};
+use crate::pattern::plan::{Element, ElementKind, Plan, Repeat, Sequence, StageId};
 
 /// The automaton of a plan; none where it would have more than `max_edges` edges (many optional elements in a row:
 /// the number of positions was checked before, but each may lead to all behind it).
@@ -25,9 +25,8 @@ pub fn compile(plan: &Plan, max_edges: usize) -> Option<Automaton> {
             not_followed: Vec::new(),
         })
         .collect();
-    let ends_with = plan.sequence.elements.last().and_then(|e| e.negations.last());
     for exit in part.exits {
-        builder.end(exit, ends_with);
+        builder.end(exit);
     }
     Some(Automaton { positions: builder.positions, start })
 }
@@ -49,6 +48,8 @@ struct Exit {
     yields_to: Vec<StageId>,
     not_next: Vec<StageId>,
     not_followed: Vec<StageId>,
+    /// Whether the last of these negations is the last thing said, and of which kind it is (`next`).
+    ends_with: Option<bool>,
 }
 
 /// A compiled part: where it begins and ends; `nullable` where it can match nothing.
@@ -84,6 +85,7 @@ impl Builder {
                 // The element can be left out: what could end before it can still, but yields to it if it is greedy.
                 for exit in &mut whole.exits {
                     exit.yields_to.extend(greedy);
+                    exit.ends_with = None;
                 }
                 left_out.extend(greedy);
             } else {
@@ -95,6 +97,7 @@ impl Builder {
                 for exit in &mut whole.exits {
                     let list = if negation.next { &mut exit.not_next } else { &mut exit.not_followed };
                     list.push(negation.stage);
+                    exit.ends_with = Some(negation.next);
                 }
             }
         }
@@ -146,7 +149,13 @@ impl Builder {
         self.positions.push(Position { stage, edges: Vec::new(), accepting: false });
         Part {
             entries: vec![Entry { position, link: None, yields_to: Vec::new() }],
-            exits: vec![Exit { position, yields_to: Vec::new(), not_next: Vec::new(), not_followed: Vec::new() }],
+            exits: vec![Exit {
+                position,
+                yields_to: Vec::new(),
+                not_next: Vec::new(),
+                not_followed: Vec::new(),
+                ends_with: None,
+            }],
             nullable: false,
         }
     }
@@ -172,15 +181,18 @@ impl Builder {
     }
 
     /// The end of the pattern, after the event accepted at `exit`.
-    fn end(&mut self, exit: Exit, ends_with: Option<&Negation>) {
+    fn end(&mut self, exit: Exit) {
         let position = &mut self.positions[exit.position as usize];
-        let deadline = ends_with.is_some_and(|n| !n.next);
-        if exit.not_next.is_empty() && !deadline {
-            position.accepting = true;
-            return;
-        }
+        let target = match exit.ends_with {
+            None => {
+                position.accepting = true;
+                return;
+            }
+            Some(true) => Target::NextEvent,
+            Some(false) => Target::Deadline,
+        };
         position.edges.push(Edge {
-            target: if deadline { Target::Deadline } else { Target::NextEvent },
+            target,
             link: LinkKind::FollowedBy,
             in_loop: false,
             yields_to: exit.yields_to,
