@@ -144,7 +144,8 @@ mod tests {
         }
         assert!(slab.pages.iter().flatten().count() <= 3, "emptied pages must go");
         for &number in &numbers[9_000..] {
-            assert_eq!(slab[number], slab.remove(number));
+            let held = slab[number];
+            assert_eq!(held, slab.remove(number));
         }
         assert_eq!((slab.len(), slab.pages.capacity()), (0, 0));
     }
