@@ -1,0 +1,98 @@
+//! The matrix of variants: every scenario in several orders of arrival, numbers of shards and batch sizes. Output is a
+//! function of the logs, so each of them has to give the same.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::arrival::{Arrival, Order, arrange};
+use super::expect::{Difference, Output, compare};
+use super::file::Scenario;
+
+/// The orders of arrival that are tried.
+const ORDERS: [Order; 7] = [
+    Order::Written,
+    Order::WithinBound(1),
+    Order::WithinBound(2),
+    Order::WithinBound(3),
+    Order::Free(1),
+    Order::Free(2),
+    Order::Free(3),
+];
+/// The numbers of shards that are tried.
+const SHARDS: [usize; 3] = [1, 2, 8];
+/// The batch sizes that are tried: every event alone, and all at once.
+const BATCHES: [usize; 2] = [1, 4096];
+
+/// One way to run a scenario.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Variant {
+    /// The order of arrival.
+    pub order: Order,
+    /// The number of shards.
+    pub shards: usize,
+    /// How many events go through the engine at once.
+    pub batch: usize,
+}
+
+impl fmt::Display for Variant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.order {
+            Order::Written => f.write_str("as written")?,
+            Order::WithinBound(seed) => write!(f, "shuffled within the bound (seed {seed})")?,
+            Order::Free(seed) => write!(f, "shuffled at will under a longer bound (seed {seed})")?,
+        }
+        write!(f, ", shards: {}, batch size: {}", self.shards, self.batch)
+    }
+}
+
+/// What became of a scenario.
+#[derive(Debug, Clone)]
+pub struct Outcome {
+    /// How many variants were run.
+    pub variants: usize,
+    /// What went wrong; nothing if it passed.
+    pub failures: Vec<Failure>,
+}
+
+/// A difference, and the variants that have it.
+#[derive(Debug, Clone)]
+pub struct Failure {
+    /// What differs.
+    pub difference: Difference,
+    /// Where; at least one.
+    pub variants: Vec<Variant>,
+}
+
+/// Runs a scenario in all its variants. `replay` runs its patterns over what arrives, with so many shards and batches
+/// of such a size.
+pub fn run<E>(
+    scenario: &Scenario,
+    replay: impl Fn(&Arrival, usize, usize) -> Result<Output, E>,
+) -> Result<Outcome, E> {
+    let mut variants = 0;
+    let mut failures: BTreeMap<Difference, Vec<Variant>> = BTreeMap::new();
+    for order in ORDERS {
+        let Some(arrival) = arrange(scenario, order) else { continue };
+        let mut first: Option<Vec<String>> = None;
+        for (shards, batch) in SHARDS.into_iter().flat_map(|s| BATCHES.map(|b| (s, b))) {
+            let output = replay(&arrival, shards, batch)?;
+            let mut difference = compare(scenario, &output);
+            // Other orders have other offsets and so other ids, but one order has the same bytes in every variant.
+            match &first {
+                Some(first) if *first != output.matches => difference.remarks.push(format!(
+                    "the lines of the output, or their order, differ from those with {} shard and batch size {}",
+                    SHARDS[0], BATCHES[0]
+                )),
+                Some(_) => {}
+                None => first = Some(output.matches),
+            }
+            variants += 1;
+            if !difference.is_empty() {
+                failures.entry(difference).or_default().push(Variant { order, shards, batch });
+            }
+        }
+    }
+    let failures =
+        failures.into_iter().map(|(difference, variants)| Failure { difference, variants }).collect();
+    Ok(Outcome { variants, failures })
+}
