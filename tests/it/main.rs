@@ -1,5 +1,5 @@
 //! The integration tests: one binary, one module per subject.
 
 mod examples;
-mod tidy;
 mod language;
+mod tidy;

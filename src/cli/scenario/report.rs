@@ -20,7 +20,8 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn passed(&self) -> bool {
+    /// Whether every variant gave what was expected.
+    pub fn passed(&self) -> bool {
         self.outcome.failures.is_empty()
     }
 }
