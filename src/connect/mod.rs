@@ -1,1 +1,5 @@
-//! To be written.
+//! Where events come from and where matches go: two small traits and their kinds.
+
+pub mod source;
+
+pub use source::{Source, Stretch};
