@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 pub mod scenario;
+pub mod test;
 
 /// Runs the program.
 pub fn main() -> ExitCode {

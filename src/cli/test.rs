@@ -49,5 +49,9 @@ pub fn run(arguments: &Arguments) -> ExitCode {
         Format::Junit => report::junit(&entries),
     };
     let written = io::stdout().write_all(text.as_bytes());
-    if written.is_ok() && entries.iter().all(report::Entry::passed) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if written.is_ok() && entries.iter().all(report::Entry::passed) {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

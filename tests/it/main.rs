@@ -2,4 +2,5 @@
 
 mod examples;
 mod language;
+mod scenarios;
 mod tidy;

@@ -32,7 +32,8 @@ pub fn run_all(paths: &[PathBuf], filter: Option<&str>) -> Result<Vec<Entry>, St
         for scenario in scenarios {
             run::check_names(&scenario, &plans)
                 .map_err(|e| format!("{file}:{}: scenario \"{}\": {e}", scenario.line, scenario.name))?;
-            let outcome = run::run(&scenario, |arrival, shards, batch| run::replay(&plans, arrival, shards, batch))?;
+            let outcome =
+                run::run(&scenario, |arrival, shards, batch| run::replay(&plans, arrival, shards, batch))?;
             entries.push(Entry { file: file.clone(), line: scenario.line, name: scenario.name, outcome });
         }
     }
@@ -50,7 +51,8 @@ fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
             found.push(path.clone());
             continue;
         }
-        let listed = fs::read_dir(path).and_then(|entries| entries.map(|e| Ok(e?.path())).collect::<Result<Vec<_>, _>>());
+        let listed = fs::read_dir(path)
+            .and_then(|entries| entries.map(|e| Ok(e?.path())).collect::<Result<Vec<_>, _>>());
         let mut inside = listed.map_err(|e| format!("cannot list {}: {e}", path.display()))?;
         inside.sort();
         inside.retain(|inner| inner.is_dir() || inner.to_string_lossy().ends_with(".scenario.toml"));

@@ -2,11 +2,18 @@
 //! function of the logs, so each of them has to give the same.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::{fmt, io};
 
 use super::arrival::{Arrival, Order, arrange};
 use super::expect::{Difference, Output, compare};
 use super::file::Scenario;
+use crate::connect::{Source, Stretch};
+use crate::event::record::StreamSettings;
+use crate::pattern::plan::Plan;
+use crate::pattern::{self, Limits};
+use crate::pipeline::{Input, Outputs, Replay};
 
 /// The orders of arrival that are tried.
 const ORDERS: [Order; 7] = [
@@ -95,4 +102,78 @@ pub fn run<E>(
     let failures =
         failures.into_iter().map(|(difference, variants)| Failure { difference, variants }).collect();
     Ok(Outcome { variants, failures })
+}
+
+/// Reads and checks pattern files. An error has all that is wrong with them.
+pub fn compile(paths: &[PathBuf]) -> Result<Vec<Plan>, String> {
+    let (mut plans, mut wrong) = (Vec::new(), String::new());
+    for path in paths {
+        let text = super::read(path)?;
+        let compiled = pattern::compile(&text, &Limits::default());
+        for diagnostic in compiled.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()) {
+            let before = &text[..text.floor_char_boundary(diagnostic.span.start as usize)];
+            let line = 1 + before.matches('\n').count();
+            wrong += &format!("{}:{line}: {}\n", path.display(), diagnostic.message);
+        }
+        plans.extend(compiled.plans);
+    }
+    if wrong.is_empty() { Ok(plans) } else { Err(wrong) }
+}
+
+/// Whether the patterns that a scenario names are there.
+pub fn check_names(scenario: &Scenario, plans: &[Plan]) -> Result<(), String> {
+    let named = scenario.none_of.iter().chain(scenario.matches.iter().filter_map(|one| one.pattern.as_ref()));
+    for name in named {
+        if !plans.iter().any(|plan| plan.name == *name) {
+            let known: Vec<&str> = plans.iter().map(|plan| plan.name.as_str()).collect();
+            return Err(format!("there is no pattern `{name}` (there is {})", known.join(", ")));
+        }
+    }
+    Ok(())
+}
+
+/// Runs patterns over what arrives. Lines are read, and events go through the engine, `batch` at a time.
+pub fn replay(plans: &[Plan], arrival: &Arrival, shards: usize, batch: usize) -> Result<Output, String> {
+    let input = |(stream, lines): &(String, Vec<String>)| Input {
+        stream: stream.clone(),
+        name: format!("stream {stream}"),
+        source: Box::new(Memory {
+            stretches: lines.chunks(batch).map(joined).collect::<Vec<_>>().into_iter(),
+        }),
+    };
+    let replay = Replay {
+        plans: plans.to_vec(),
+        settings: StreamSettings { out_of_orderness: arrival.out_of_orderness, ..StreamSettings::default() },
+        inputs: arrival.inputs.iter().map(input).collect(),
+        threads: shards,
+        batch_size: batch,
+        max_buffered_events: usize::MAX,
+        progress: Arc::default(),
+    };
+    let mut matches = Vec::new();
+    let outputs = Outputs { matches: Box::new(&mut matches), late: None, dead_letters: None };
+    let summary = replay.run(outputs).map_err(|e| e.to_string())?;
+    let matches = String::from_utf8_lossy(&matches).lines().map(str::to_owned).collect();
+    Ok(Output { matches, late: summary.ingest.late, dead_letters: summary.ingest.dead_letters })
+}
+
+fn joined(lines: &[String]) -> Vec<u8> {
+    let mut stretch = lines.join("\n").into_bytes();
+    stretch.push(b'\n');
+    stretch
+}
+
+/// Lines in memory as a source.
+struct Memory {
+    stretches: std::vec::IntoIter<Vec<u8>>,
+}
+
+impl Source for Memory {
+    fn next(&mut self) -> io::Result<Option<Stretch>> {
+        Ok(self.stretches.next().map(Stretch::Lines))
+    }
+
+    fn bytes_read(&self) -> u64 {
+        0
+    }
 }
