@@ -11,6 +11,7 @@ pub mod nfa;
 pub mod parse;
 pub mod plan;
 pub mod print;
+pub mod render;
 mod similar;
 
 use ast::File;
