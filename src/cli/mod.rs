@@ -4,6 +4,8 @@
 pub mod completions;
 mod load;
 pub mod replay;
+pub mod scenario;
+pub mod test;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -22,6 +24,8 @@ struct Cli {
 enum Command {
     /// Run patterns over recorded events and write every match
     Replay(replay::ReplayArgs),
+    /// Run scenario tests of patterns
+    Test(test::Arguments),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -30,6 +34,7 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Replay(args) => replay::run(args),
+        Command::Test(args) => test::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }

@@ -109,7 +109,14 @@ impl Predicates {
 
     /// A comparison of other kinds than its constant's: false, and a type error where it is one.
     #[cold]
-    fn slowly(&self, row: &Row<'_>, slot: usize, op: CompareOp, constant: &Value<'_>, env: &Unary<'_>) -> bool {
+    fn slowly(
+        &self,
+        row: &Row<'_>,
+        slot: usize,
+        op: CompareOp,
+        constant: &Value<'_>,
+        env: &Unary<'_>,
+    ) -> bool {
         let value = row.value(slot);
         let order = value.compare(constant);
         if order.is_none() && !value.is_null() {
@@ -129,7 +136,11 @@ impl Predicate {
                 (Expr::This(Attribute::Field(slot)), op, Expr::Const(Value::Float(n))) => {
                     return Predicate::Number(*slot, *op, *n);
                 }
-                (Expr::This(Attribute::Field(slot)), CompareOp::Eq | CompareOp::Ne, Expr::Const(Value::Str(s))) => {
+                (
+                    Expr::This(Attribute::Field(slot)),
+                    CompareOp::Eq | CompareOp::Ne,
+                    Expr::Const(Value::Str(s)),
+                ) => {
                     return Predicate::Text(*slot, *op == CompareOp::Eq, s.as_ref().into());
                 }
                 _ => {}

@@ -97,11 +97,13 @@ impl<'a> Env<'a> for Iterative<'a> {
     fn pick(&self, stage: StageId, pick: Pick, attribute: &Attribute) -> Value<'a> {
         let event = match pick {
             Pick::Last => self.backwards(stage).next(),
-            Pick::Index(index) if index < 0 => {
-                index.checked_neg().and_then(|back| self.backwards(stage).nth(usize::try_from(back - 1).ok()?))
-            }
+            Pick::Index(index) if index < 0 => index
+                .checked_neg()
+                .and_then(|back| self.backwards(stage).nth(usize::try_from(back - 1).ok()?)),
             Pick::Index(index) => {
-                let back = usize::try_from(index).ok().and_then(|i| self.count(stage).checked_sub(i.saturating_add(1)));
+                let back = usize::try_from(index)
+                    .ok()
+                    .and_then(|i| self.count(stage).checked_sub(i.saturating_add(1)));
                 back.and_then(|back| self.backwards(stage).nth(back))
             }
         };
@@ -137,7 +139,10 @@ pub(crate) struct Selected<'a> {
 impl<'a> Selected<'a> {
     pub(crate) fn events(&self, stage: StageId) -> impl DoubleEndedIterator<Item = Row<'a>> + use<'a> {
         let store = self.store;
-        self.path.iter().filter(move |(_, s)| *s as usize == stage).map(move |(event, _)| store.events[*event].row())
+        self.path
+            .iter()
+            .filter(move |(_, s)| *s as usize == stage)
+            .map(move |(event, _)| store.events[*event].row())
     }
 }
 
@@ -148,9 +153,9 @@ impl<'a> Env<'a> for Selected<'a> {
     fn pick(&self, stage: StageId, pick: Pick, attribute: &Attribute) -> Value<'a> {
         let row = match pick {
             Pick::Last => self.events(stage).next_back(),
-            Pick::Index(index) if index < 0 => {
-                index.checked_neg().and_then(|back| self.events(stage).rev().nth(usize::try_from(back - 1).ok()?))
-            }
+            Pick::Index(index) if index < 0 => index
+                .checked_neg()
+                .and_then(|back| self.events(stage).rev().nth(usize::try_from(back - 1).ok()?)),
             Pick::Index(index) => usize::try_from(index).ok().and_then(|i| self.events(stage).nth(i)),
         };
         row.map_or(Value::Null, |row| self.around.read(&row, attribute))

@@ -162,7 +162,8 @@ impl Runner {
             Entry::Vacant(entry) => entry.insert(Keyed { hash, state: KeyState::default() }),
         };
         let state = &mut entry.get_mut().state;
-        let mut step = Step { event, store, moved: &mut self.moved, complete: &mut self.complete, grown: false };
+        let mut step =
+            Step { event, store, moved: &mut self.moved, complete: &mut self.complete, grown: false };
 
         for group in &mut state.groups {
             let from = group.state;
@@ -224,11 +225,15 @@ impl Runner {
         while let Some(deadline) = self.deadlines.front().copied().filter(|d| d.at <= at) {
             self.deadlines.pop_front();
             // An event that nobody holds any more has nothing to close.
-            let Some(kept) = store.events.get(deadline.event).filter(|e| e.sequence == deadline.sequence) else { continue };
+            let Some(kept) = store.events.get(deadline.event).filter(|e| e.sequence == deadline.sequence)
+            else {
+                continue;
+            };
             let hash = hasher.hash(&kept.row(), slots);
             let is_same = |keyed: &Keyed| {
                 let other = keyed.state.some_event(store);
-                keyed.hash == hash && other.is_some_and(|e| same_key(&store.events[e].row(), &kept.row(), slots))
+                keyed.hash == hash
+                    && other.is_some_and(|e| same_key(&store.events[e].row(), &kept.row(), slots))
             };
             let Ok(mut entry) = self.keys.find_entry(hash, is_same) else { continue };
             let state = &mut entry.get_mut().state;
@@ -311,7 +316,8 @@ impl Truths<'_, '_> {
             let all: &Predicates = &event.set.predicates;
             let holds = condition.types.has(event.row.head.kind)
                 && condition.unary.iter().all(|&p| {
-                    predicates.get(p, event.sequence, || u64::from(all.holds(p, &event.row, &event.unary()))) == 1
+                    predicates.get(p, event.sequence, || u64::from(all.holds(p, &event.row, &event.unary())))
+                        == 1
                 });
             match (holds, condition.iterative.is_empty()) {
                 (false, _) => FALSE,

@@ -64,8 +64,13 @@ impl PatternSet {
     pub fn new(plans: Vec<Plan>, settings: &StreamSettings, streams: &[String]) -> PatternSet {
         let mut plans = plans;
         plans.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut types: Vec<String> =
-            plans.iter().flat_map(|p| &p.stages).filter_map(|s| s.types.as_ref()).flatten().cloned().collect();
+        let mut types: Vec<String> = plans
+            .iter()
+            .flat_map(|p| &p.stages)
+            .filter_map(|s| s.types.as_ref())
+            .flatten()
+            .cloned()
+            .collect();
         types.sort();
         types.dedup();
         let mut schema = Schema { types, ..Schema::default() };
@@ -73,12 +78,22 @@ impl PatternSet {
         let reads_type = plans.iter().any(|plan| {
             let of_stages = plan.stages.iter().flat_map(|s| s.condition.iter().chain(&s.until));
             let mut all = of_stages.chain(plan.select.iter().map(|(_, e)| e));
-            all.any(|e| e.any(&|part| matches!(part, Expr::This(Attribute::Type) | Expr::Stage(_, _, Attribute::Type)
-                | Expr::Aggregate(_, _, Some(Attribute::Type)))))
+            all.any(|e| {
+                e.any(&|part| {
+                    matches!(
+                        part,
+                        Expr::This(Attribute::Type)
+                            | Expr::Stage(_, _, Attribute::Type)
+                            | Expr::Aggregate(_, _, Some(Attribute::Type))
+                    )
+                })
+            })
         });
         let type_slot = reads_type.then(|| schema.field(&FieldPath::dotted(&settings.type_field)));
-        let patterns: Vec<Compiled> =
-            plans.into_iter().map(|plan| Compiled::new(plan, &mut schema, &mut predicates, streams)).collect();
+        let patterns: Vec<Compiled> = plans
+            .into_iter()
+            .map(|plan| Compiled::new(plan, &mut schema, &mut predicates, streams))
+            .collect();
         let around = Surroundings { type_slot, streams: streams.to_vec() };
         PatternSet { patterns, schema, predicates, around }
     }
@@ -92,7 +107,8 @@ impl PatternSet {
     /// shards; patterns without a key are dealt out whole.
     pub(crate) fn routes(&self, shard: u64, shards: u64) -> Vec<Vec<Route>> {
         let of_type = |kind| {
-            let mut routes: Vec<Route> = (0..self.schema.keys.len()).map(|key| Route { key, patterns: vec![] }).collect();
+            let mut routes: Vec<Route> =
+                (0..self.schema.keys.len()).map(|key| Route { key, patterns: vec![] }).collect();
             for (number, pattern) in (0..).zip(&self.patterns) {
                 let sees = pattern.sees_all || pattern.atoms.iter().any(|a| a.types.has(kind));
                 let ours = !pattern.key_names.is_empty() || u64::from(number) % shards == shard;
@@ -114,7 +130,8 @@ impl PatternSet {
 
 impl Compiled {
     fn new(plan: Plan, schema: &mut Schema, predicates: &mut Predicates, streams: &[String]) -> Compiled {
-        let automaton = nfa::compile(&plan, usize::MAX).unwrap_or(Automaton { positions: Vec::new(), start: Vec::new() });
+        let automaton =
+            nfa::compile(&plan, usize::MAX).unwrap_or(Automaton { positions: Vec::new(), start: Vec::new() });
         let slots: Vec<usize> = plan.fields.iter().map(|f| schema.field(f)).collect();
         let key_slots: Vec<usize> = plan.key.iter().map(|f| schema.field(f)).collect();
         let mut atoms = Atoms { all: Vec::new(), names: Vec::new(), predicates };
@@ -138,7 +155,10 @@ impl Compiled {
             stages: plan.stages.into_iter().map(|s| s.name).collect(),
             key: schema.key(&key_slots),
             key_names: plan.key.iter().map(FieldPath::to_string).collect(),
-            streams: streams.iter().map(|s| plan.streams.as_ref().is_none_or(|from| from.contains(s))).collect(),
+            streams: streams
+                .iter()
+                .map(|s| plan.streams.as_ref().is_none_or(|from| from.contains(s)))
+                .collect(),
             select: plan.select.into_iter().map(|(name, e)| (name, resolved(&e, &slots))).collect(),
             name: plan.name,
             automaton,

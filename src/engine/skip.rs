@@ -32,8 +32,10 @@ fn order(a: &Waiting, b: &Waiting, store: &Store) -> Ordering {
         let (mut left, mut right) = (Vec::new(), Vec::new());
         store.path(a.node, &mut left);
         store.path(b.node, &mut right);
-        let steps = |path: Vec<(u32, u32)>| path.into_iter().map(|(event, stage)| (store.sequence(event), stage));
-        let difference = steps(left.clone()).zip(steps(right.clone())).map(|(l, r)| l.cmp(&r)).find(|o| o.is_ne());
+        let steps =
+            |path: Vec<(u32, u32)>| path.into_iter().map(|(event, stage)| (store.sequence(event), stage));
+        let difference =
+            steps(left.clone()).zip(steps(right.clone())).map(|(l, r)| l.cmp(&r)).find(|o| o.is_ne());
         // Where one goes on from the other (absences at one deadline), the longer one is taken first, as FlinkCEP does.
         difference.unwrap_or(right.len().cmp(&left.len()))
     })
@@ -49,8 +51,12 @@ fn prune(state: &mut KeyState, skip: Skip, taken: &Waiting, store: &mut Store) {
         Skip::NoSkip => return,
         Skip::ToNext => (taken.first, taken.first + 1),
         Skip::PastLast => (0, path.last().map_or(0, |(event, _)| store.sequence(*event) + 1)),
-        Skip::ToFirst(stage) => (0, path.iter().find(of_stage(stage)).map_or(0, |(event, _)| store.sequence(*event))),
-        Skip::ToLast(stage) => (0, path.iter().rfind(of_stage(stage)).map_or(0, |(event, _)| store.sequence(*event))),
+        Skip::ToFirst(stage) => {
+            (0, path.iter().find(of_stage(stage)).map_or(0, |(event, _)| store.sequence(*event)))
+        }
+        Skip::ToLast(stage) => {
+            (0, path.iter().rfind(of_stage(stage)).map_or(0, |(event, _)| store.sequence(*event)))
+        }
     };
     let skipped = |first: u64| (from..until).contains(&first);
     for group in &mut state.groups {

@@ -79,7 +79,9 @@ impl<T: Default> Slab<T> {
     pub(crate) fn remove(&mut self, number: u32) -> T {
         self.len -= 1;
         let page_number = number >> PAGE_BITS;
-        let Some(page) = &mut self.pages[page_number as usize] else { unreachable!("a value's page is there") };
+        let Some(page) = &mut self.pages[page_number as usize] else {
+            unreachable!("a value's page is there")
+        };
         let value = std::mem::take(&mut page.items[(number & (PAGE - 1)) as usize]);
         page.free.push((number & (PAGE - 1)) as u16);
         if page.free.len() == page.items.len() && self.open.last() != Some(&page_number) {

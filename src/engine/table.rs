@@ -95,7 +95,12 @@ const UNKNOWN: u32 = u32::MAX;
 impl Table {
     pub(crate) fn new(pattern: &Compiled) -> Table {
         let nothing = Cell { keep: DEAD, takes: SmallVec::new(), completes: false };
-        let mut table = Table { states: Vec::new(), numbers: hashbrown::HashMap::default(), cells: vec![nothing], limit: LIMIT };
+        let mut table = Table {
+            states: Vec::new(),
+            numbers: hashbrown::HashMap::default(),
+            cells: vec![nothing],
+            limit: LIMIT,
+        };
         table.state(pattern, Vec::new());
         let alive = (0..pattern.automaton.start.len() as u32).collect();
         table.state(pattern, vec![Thread { position: BEGINNING, fresh: false, alive }]);
@@ -269,7 +274,8 @@ impl Table {
 /// All waits of a position, right after it accepted.
 fn begin(pattern: &Compiled, position: PositionId) -> Thread {
     let edges = edges_of(pattern, position);
-    let strict = |e: &Edge| e.link == LinkKind::Next || !e.not_next.is_empty() || e.target == Target::NextEvent;
+    let strict =
+        |e: &Edge| e.link == LinkKind::Next || !e.not_next.is_empty() || e.target == Target::NextEvent;
     Thread { position, fresh: edges.iter().any(strict), alive: (0..edges.len() as u32).collect() }
 }
 

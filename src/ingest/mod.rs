@@ -111,7 +111,11 @@ impl Ingest {
         let block = (waiting > 0).then(|| Arc::new(block));
         self.blocks.push_back((block, waiting));
         self.release();
-        if self.buffered - self.ready.len() > self.limit { Err(BufferFull { limit: self.limit }) } else { Ok(()) }
+        if self.buffered - self.ready.len() > self.limit {
+            Err(BufferFull { limit: self.limit })
+        } else {
+            Ok(())
+        }
     }
 
     /// Says that a partition has no more.

@@ -91,7 +91,12 @@ impl Partition {
                 continue;
             }
             self.high = self.high.max(Some(head.time));
-            self.buffer.push(Waiting { time: head.time, position: head.position, block: number, row: row as u32 });
+            self.buffer.push(Waiting {
+                time: head.time,
+                position: head.position,
+                block: number,
+                row: row as u32,
+            });
             waiting += 1;
         }
         for letter in dead {

@@ -33,8 +33,12 @@ pub fn eval<'a>(expr: &'a Expr, env: &impl Env<'a>) -> Value<'a> {
         Expr::This(attribute) => env.this(attribute),
         Expr::Stage(stage, pick, attribute) => env.pick(*stage, *pick, attribute),
         Expr::Key(index) => env.key(*index),
-        Expr::Aggregate(aggregate, stage, attribute) => aggregated(*aggregate, *stage, attribute.as_ref(), env),
-        Expr::Call(function, args) => function::call(*function, args.iter().map(|a| eval(a, env)), &|| env.type_error()),
+        Expr::Aggregate(aggregate, stage, attribute) => {
+            aggregated(*aggregate, *stage, attribute.as_ref(), env)
+        }
+        Expr::Call(function, args) => {
+            function::call(*function, args.iter().map(|a| eval(a, env)), &|| env.type_error())
+        }
         Expr::Not(inner) => truth_value(truth(inner, env).map(|t| !t)),
         Expr::Negate(inner) => {
             let value = eval(inner, env);
@@ -242,7 +246,12 @@ impl Sum {
     }
 }
 
-fn aggregated<'a>(aggregate: Aggregate, stage: StageId, attribute: Option<&Attribute>, env: &impl Env<'a>) -> Value<'a> {
+fn aggregated<'a>(
+    aggregate: Aggregate,
+    stage: StageId,
+    attribute: Option<&Attribute>,
+    env: &impl Env<'a>,
+) -> Value<'a> {
     let Some(attribute) = attribute else {
         return int(env.count(stage) as i128);
     };

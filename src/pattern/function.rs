@@ -64,7 +64,11 @@ impl Function {
 }
 
 /// The value of a function; `type_error` counts an argument of the wrong kind. Arguments are computed as they are asked for.
-pub fn call<'a>(function: Function, mut args: impl Iterator<Item = Value<'a>>, type_error: &dyn Fn()) -> Value<'a> {
+pub fn call<'a>(
+    function: Function,
+    mut args: impl Iterator<Item = Value<'a>>,
+    type_error: &dyn Fn(),
+) -> Value<'a> {
     match function {
         Function::Coalesce => return args.find(|a| !a.is_null()).unwrap_or(Value::Null),
         Function::If => {
@@ -85,7 +89,9 @@ pub fn call<'a>(function: Function, mut args: impl Iterator<Item = Value<'a>>, t
         (Function::Concat, parts) => concat(parts),
         (_, [Value::Str(s), rest @ ..]) => of_text(function, s, rest),
         (Function::Abs, [Value::Duration(d)]) => Some(d.checked_abs().map_or(Value::Null, Value::Duration)),
-        (Function::HourOfDay | Function::DayOfWeek, [Value::Time(ms) | Value::Int(ms)]) => Some(of_time(function, *ms)),
+        (Function::HourOfDay | Function::DayOfWeek, [Value::Time(ms) | Value::Int(ms)]) => {
+            Some(of_time(function, *ms))
+        }
         (Function::ToString, [value]) => text(value).map(|t| Value::Str(Cow::Owned(t))),
         (Function::ToNumber, [value]) => as_float(value).map(|_| value.clone()),
         (_, [number, rest @ ..]) => of_number(function, number, rest),
@@ -111,7 +117,9 @@ fn of_text<'a>(function: Function, s: &Cow<'a, str>, rest: &[Value<'a>]) -> Opti
         (Function::Substring, [Value::Int(from)]) => owned(substring(s, *from, i64::MAX)),
         (Function::Substring, [Value::Int(_), Value::Int(length)]) if *length < 0 => Value::Null,
         (Function::Substring, [Value::Int(from), Value::Int(length)]) => owned(substring(s, *from, *length)),
-        (Function::CidrContains, [Value::Str(address)]) => cidr_contains(s, address).map_or(Value::Null, Value::Bool),
+        (Function::CidrContains, [Value::Str(address)]) => {
+            cidr_contains(s, address).map_or(Value::Null, Value::Bool)
+        }
         (Function::HourOfDay | Function::DayOfWeek, []) => match DateTime::parse_from_rfc3339(s) {
             Ok(time) => of_time(function, time.timestamp_millis()),
             Err(_) => Value::Null,
@@ -207,7 +215,8 @@ fn cidr_contains(network: &str, address: &str) -> Option<bool> {
         Some((base, bits)) => (base.parse::<IpAddr>().ok()?, Some(bits.parse::<u32>().ok()?)),
         None => (network.parse::<IpAddr>().ok()?, None),
     };
-    let mask = |bits: u32, width: u32| (bits <= width).then(|| u128::MAX.checked_shl(width - bits).unwrap_or(0));
+    let mask =
+        |bits: u32, width: u32| (bits <= width).then(|| u128::MAX.checked_shl(width - bits).unwrap_or(0));
     match (base, address) {
         (IpAddr::V4(base), IpAddr::V4(address)) => {
             let mask = mask(bits.unwrap_or(32), 32)?;

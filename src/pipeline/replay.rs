@@ -115,8 +115,16 @@ impl Replay {
         let set = Arc::new(PatternSet::new(plans, &settings, &streams));
         let hasher = KeyHasher::default();
         let Outputs { matches, late, dead_letters } = outputs;
-        let feeder =
-            Feeder::new(inputs, &streams, &set, &settings, &hasher, max_buffered_events, (late, dead_letters), &progress);
+        let feeder = Feeder::new(
+            inputs,
+            &streams,
+            &set,
+            &settings,
+            &hasher,
+            max_buffered_events,
+            (late, dead_letters),
+            &progress,
+        );
         let engine = |shard, shards| Engine::new(Arc::clone(&set), hasher.clone(), shard, shards);
         let (ingest, engine) = if threads <= 1 {
             run_inline(feeder, engine(0, 1), batch_size.max(1), matches, &progress)?
@@ -138,7 +146,8 @@ fn run_inline(
     let mut found = Found::default();
     let mut write = |found: &mut Found| -> Result<(), Failure> {
         if !found.is_empty() {
-            let count = write_merged(std::slice::from_ref(found), &mut *matches).map_err(unwritten_matches)?;
+            let count =
+                write_merged(std::slice::from_ref(found), &mut *matches).map_err(unwritten_matches)?;
             progress.matches.fetch_add(count, Relaxed);
             found.clear();
         }
@@ -211,7 +220,11 @@ fn run_shard(mut engine: Engine, batches: &Receiver<Arc<Batch>>, to: &Sender<Fou
 }
 
 /// Merges the shards' outputs batch by batch and writes them.
-fn collect(shards: &[Receiver<Found>], mut matches: Box<dyn Write + Send + '_>, progress: &Progress) -> io::Result<()> {
+fn collect(
+    shards: &[Receiver<Found>],
+    mut matches: Box<dyn Write + Send + '_>,
+    progress: &Progress,
+) -> io::Result<()> {
     // All shards take the same batches, so the n-th output of each belongs to the same one.
     while let Ok(found) = shards.iter().map(Receiver::recv).collect::<Result<Vec<Found>, _>>() {
         let count = write_merged(&found, &mut *matches)?;
@@ -277,7 +290,12 @@ impl<'a> Feeder<'a> {
             name: input.name,
             source: input.source,
         });
-        Feeder { partitions: partitions.collect(), ingest: Ingest::new(&numbers, max_buffered_events), letters, progress }
+        Feeder {
+            partitions: partitions.collect(),
+            ingest: Ingest::new(&numbers, max_buffered_events),
+            letters,
+            progress,
+        }
     }
 
     /// Gives all events to `take`, in batches and in their order, and writes what was rejected.
@@ -289,7 +307,8 @@ impl<'a> Feeder<'a> {
         while let Some(index) = self.ingest.wants() {
             let partition = &mut self.partitions[index];
             let before = partition.source.bytes_read();
-            let stretch = partition.source.next().map_err(|error| Failure::Read(partition.name.clone(), error))?;
+            let stretch =
+                partition.source.next().map_err(|error| Failure::Read(partition.name.clone(), error))?;
             self.progress.bytes.fetch_add(partition.source.bytes_read() - before, Relaxed);
             let decoded = match stretch {
                 None => {

@@ -1,3 +1,6 @@
 //! The integration tests: one binary, one module per subject.
 
+mod examples;
 mod language;
+mod scenarios;
+mod tidy;

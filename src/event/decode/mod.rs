@@ -95,15 +95,24 @@ impl Decoder {
                     }
                     Some((_, raw)) => {
                         let reason = why_invalid(&raw);
-                        found.dead.push(DeadLetter { after: block.heads.len(), offset: position.offset, reason, raw });
+                        found.dead.push(DeadLetter {
+                            after: block.heads.len(),
+                            offset: position.offset,
+                            reason,
+                            raw,
+                        });
                         continue;
                     }
                 },
                 Ok(Line::Event { from, to }) => match walk.time {
                     Time::At(time) => {
                         let head = Head { time, position, kind: walk.kind, raw: from as u32..to as u32 };
-                        let row =
-                            Row { head: &head, text: &text, unescaped: walk.unescaped, slots: &walk.slots[walk.base..] };
+                        let row = Row {
+                            head: &head,
+                            text: &text,
+                            unescaped: walk.unescaped,
+                            slots: &walk.slots[walk.base..],
+                        };
                         block.key_hashes.extend(self.keys.iter().map(|key| self.hasher.hash(&row, key)));
                         block.heads.push(head);
                         continue;
@@ -112,7 +121,8 @@ impl Decoder {
                     Time::Invalid => Reason::InvalidTime(self.time_field.clone()),
                 },
                 Err(Malformed) => {
-                    let end = memchr::memchr(b'\n', &text.as_bytes()[start..]).map_or(text.len(), |at| start + at);
+                    let end =
+                        memchr::memchr(b'\n', &text.as_bytes()[start..]).map_or(text.len(), |at| start + at);
                     walk.scan.at = (end + 1).min(text.len());
                     why_invalid(text[start..end].as_bytes())
                 }
@@ -159,7 +169,9 @@ fn why_invalid(line: &[u8]) -> Reason {
     let line = &line[from..];
     let line = &line[..line.len() - line.iter().rev().take_while(|byte| is_space(byte)).count()];
     let checked = match std::str::from_utf8(line) {
-        Ok(text) => serde_json::from_str::<serde::de::IgnoredAny>(text).map(drop).map_err(|error| error.to_string()),
+        Ok(text) => {
+            serde_json::from_str::<serde::de::IgnoredAny>(text).map(drop).map_err(|error| error.to_string())
+        }
         Err(error) => Err(format!("invalid UTF-8 at line 1 column {}", error.valid_up_to() + 1)),
     };
     match checked {
@@ -339,7 +351,9 @@ impl Walk<'_, '_> {
             Slot::Null => return Time::Missing,
             Slot::Int(ms) => Some(ms),
             // From -2^63 up to, but not including, 2^63: what a whole float converts to exactly.
-            Slot::Float(ms) if ms.trunc() == ms && (-(2f64.powi(63))..2f64.powi(63)).contains(&ms) => Some(ms as i64),
+            Slot::Float(ms) if ms.trunc() == ms && (-(2f64.powi(63))..2f64.powi(63)).contains(&ms) => {
+                Some(ms as i64)
+            }
             other => self
                 .text_of(other)
                 .and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok())

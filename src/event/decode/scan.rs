@@ -123,7 +123,8 @@ impl<'t> Scanner<'t> {
             let quote = word ^ (ONES * u64::from(b'"'));
             let backslash = word ^ (ONES * u64::from(b'\\'));
             let control = word.wrapping_sub(ONES * 0x20) & !word;
-            let found = quote.wrapping_sub(ONES) & !quote | backslash.wrapping_sub(ONES) & !backslash | control;
+            let found =
+                quote.wrapping_sub(ONES) & !quote | backslash.wrapping_sub(ONES) & !backslash | control;
             let found = found & (ONES << 7);
             if found != 0 {
                 self.at += found.trailing_zeros() as usize / 8;
@@ -141,7 +142,9 @@ impl<'t> Scanner<'t> {
         let rest = &self.text.as_bytes()[self.at + 1..];
         match rest {
             [b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', ..] => self.at += 2,
-            [b'u', a, b, c, d, ..] if [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()) => self.at += 6,
+            [b'u', a, b, c, d, ..] if [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()) => {
+                self.at += 6
+            }
             _ => return Err(Malformed),
         }
         Ok(())
@@ -317,7 +320,8 @@ impl<'t> Scanner<'t> {
                     match (unit, rest.strip_prefix("\\u").map(code_unit)) {
                         (0xd800..0xdc00, Some((low @ 0xdc00..0xe000, after))) => {
                             rest = after;
-                            char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00)).unwrap_or('\u{fffd}')
+                            char::from_u32(0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00))
+                                .unwrap_or('\u{fffd}')
                         }
                         _ => char::from_u32(unit).unwrap_or('\u{fffd}'),
                     }

@@ -9,7 +9,8 @@ fn path(text: &str) -> FieldPath {
     let mut segments = Vec::new();
     for part in text.split('.') {
         let mut pieces = part.split('[');
-        segments.extend(pieces.next().filter(|name| !name.is_empty()).map(|name| Segment::Name(name.to_owned())));
+        segments
+            .extend(pieces.next().filter(|name| !name.is_empty()).map(|name| Segment::Name(name.to_owned())));
         segments.extend(pieces.map(|index| Segment::Index(index.trim_end_matches(']').parse().unwrap())));
     }
     FieldPath(segments)
@@ -64,7 +65,10 @@ fn scalars_of_every_kind() {
     assert_eq!(x("1e999"), Value::Null, "too large for a float");
     assert_eq!(x(r#""tea""#), Value::Str("tea".into()));
     assert_eq!(x(r#""""#), Value::Str("".into()));
-    assert_eq!(x(r#""a\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00z""#), Value::Str("a\"\\/\u{8}\u{c}\n\r\té😀z".into()));
+    assert_eq!(
+        x(r#""a\"\\\/\b\f\n\r\t\u00e9\ud83d\ude00z""#),
+        Value::Str("a\"\\/\u{8}\u{c}\n\r\té😀z".into())
+    );
     assert_eq!(x(r#""\ud83d, \ude00, \ud83dA""#), Value::Str("\u{fffd}, \u{fffd}, \u{fffd}A".into()));
     assert_eq!(x(r#"{ "y": [1] }"#), Value::Json(r#"{ "y": [1] }"#.into()));
     assert_eq!(x("[]"), Value::Json("[]".into()));
@@ -73,7 +77,19 @@ fn scalars_of_every_kind() {
 #[test]
 fn paths_reach_into_objects_and_arrays() {
     let line = r#"{"ts":1,"d":{"os":"ios","v":[1,[2,3],{"z":4}]},"e":[],"d2":{"os":1}}"#;
-    let fields = ["d.os", "d", "d.v[0]", "d.v[1][-1]", "d.v[-1].z", "d.v[-3]", "d.v[-4]", "d.v[3]", "e[-1]", "d.os.x", "d[0]"];
+    let fields = [
+        "d.os",
+        "d",
+        "d.v[0]",
+        "d.v[1][-1]",
+        "d.v[-1].z",
+        "d.v[-3]",
+        "d.v[-4]",
+        "d.v[3]",
+        "e[-1]",
+        "d.os.x",
+        "d[0]",
+    ];
     let found = values(&fields, line);
     assert_eq!(found[0], Value::Str("ios".into()));
     assert_eq!(found[1], Value::Json(r#"{"os":"ios","v":[1,[2,3],{"z":4}]}"#.into()));
@@ -86,7 +102,10 @@ fn of_a_repeated_member_the_last_counts_with_all_that_is_in_it() {
     assert_eq!(x(r#"1,"x":2"#), Value::Int(2));
     assert_eq!(x(r#"1,"x":null"#), Value::Null);
     assert_eq!(x(r#"1,"\u0078":3"#), Value::Int(3), "an escaped name is the same name");
-    assert_eq!(values(&["a.b", "a.c"], r#"{"ts":1,"a":{"b":1,"c":2},"a":{"c":3}}"#), [Value::Null, Value::Int(3)]);
+    assert_eq!(
+        values(&["a.b", "a.c"], r#"{"ts":1,"a":{"b":1,"c":2},"a":{"c":3}}"#),
+        [Value::Null, Value::Int(3)]
+    );
     assert_eq!(values(&["a[0].b", "a[-1].b"], r#"{"ts":1,"a":[{"b":1}],"a":7}"#), [Value::Null, Value::Null]);
     let decoded = decode_with(&schema(&[]), r#"{"ts":1,"type":"a","ts":2,"type":null}"#);
     assert_eq!((decoded.block.heads[0].time, decoded.block.heads[0].kind), (Timestamp(2), TypeId::NONE));
@@ -111,7 +130,16 @@ fn types_are_numbered_and_times_are_read() {
     );
     assert_eq!(decoded.dead, []);
     let heads: Vec<_> = decoded.block.heads.iter().map(|h| (h.time.0, h.kind.0, h.position.offset)).collect();
-    assert_eq!(heads, [(1_700_000_000_000, 2, 100), (1_700_000_000_000, 3, 101), (1_700_000_000_000, 1, 102), (-1, 0, 103), (i64::MIN, 0, 104)]);
+    assert_eq!(
+        heads,
+        [
+            (1_700_000_000_000, 2, 100),
+            (1_700_000_000_000, 3, 101),
+            (1_700_000_000_000, 1, 102),
+            (-1, 0, 103),
+            (i64::MIN, 0, 104)
+        ]
+    );
 }
 
 #[test]
@@ -119,8 +147,10 @@ fn time_and_type_may_be_nested_and_may_be_fields_too() {
     let settings =
         StreamSettings { time_field: "m.t".into(), type_field: "m.k".into(), ..StreamSettings::default() };
     let schema = schema(&["m.t", "m"]);
-    let decoded = Decoder::new(&schema, &settings, KeyHasher::default())
-        .decode(br#"{"m":{"k":"a","t":"1970-01-01T00:00:01Z"}}"#.to_vec(), Position { stream: 0, partition: 0, offset: 0 });
+    let decoded = Decoder::new(&schema, &settings, KeyHasher::default()).decode(
+        br#"{"m":{"k":"a","t":"1970-01-01T00:00:01Z"}}"#.to_vec(),
+        Position { stream: 0, partition: 0, offset: 0 },
+    );
     assert_eq!((decoded.block.heads[0].time, decoded.block.heads[0].kind), (Timestamp(1000), TypeId(2)));
     assert_eq!(decoded.block.row(0).value(0), Value::Str("1970-01-01T00:00:01Z".into()));
 }
@@ -133,7 +163,8 @@ fn bad_lines_say_why_and_the_others_go_on() {
     );
     assert_eq!((decoded.lines, decoded.blank, decoded.block.heads.len()), (10, 2, 2));
     let dead: Vec<_> = decoded.dead.iter().map(|d| (d.after, d.offset, d.reason.to_string())).collect();
-    let invalid_time = "invalid event time: `ts` is neither a whole number of milliseconds nor an RFC 3339 time";
+    let invalid_time =
+        "invalid event time: `ts` is neither a whole number of milliseconds nor an RFC 3339 time";
     assert_eq!(
         dead,
         [
@@ -169,7 +200,10 @@ fn depth_is_bounded_by_the_line_alone() {
 fn equal_keys_hash_alike_and_a_missing_one_is_zero() {
     let mut schema = schema(&["x", "y"]);
     schema.keys = vec![vec![0], vec![], vec![0, 1]];
-    let decoded = decode_with(&schema, "{\"ts\":1,\"x\":1,\"y\":\"k\"}\n{\"ts\":1,\"x\":1.0,\"y\":\"\\u006b\"}\n{\"ts\":1,\"x\":2}\n");
+    let decoded = decode_with(
+        &schema,
+        "{\"ts\":1,\"x\":1,\"y\":\"k\"}\n{\"ts\":1,\"x\":1.0,\"y\":\"\\u006b\"}\n{\"ts\":1,\"x\":2}\n",
+    );
     let hashes: Vec<_> = decoded.block.key_hashes.chunks(3).collect();
     assert_eq!(hashes[0], hashes[1]);
     assert_ne!(hashes[0][0], hashes[2][0]);
@@ -180,13 +214,20 @@ fn equal_keys_hash_alike_and_a_missing_one_is_zero() {
 /// JSON texts of all shapes, with odd spacing, escapes and repeated names.
 fn json() -> impl Strategy<Value = String> {
     let space = "[ \t]{0,2}";
-    let name = prop_oneof![Just("a".to_owned()), Just("b".to_owned()), Just("ts".to_owned()), Just("\\u0061".to_owned())];
+    let name = prop_oneof![
+        Just("a".to_owned()),
+        Just("b".to_owned()),
+        Just("ts".to_owned()),
+        Just("\\u0061".to_owned())
+    ];
     let scalar = prop_oneof![
         Just("null".to_owned()),
         Just("true".to_owned()),
         any::<i64>().prop_map(|i| i.to_string()),
         any::<u64>().prop_map(|i| i.to_string()),
-        any::<f64>().prop_filter("finite", |f| f.is_finite()).prop_map(|f| serde_json::to_string(&f).unwrap()),
+        any::<f64>()
+            .prop_filter("finite", |f| f.is_finite())
+            .prop_map(|f| serde_json::to_string(&f).unwrap()),
         "-?[0-9]{1,4}(\\.[0-9]{1,18})?([eE][+-]?[0-9]{1,2})?",
         any::<String>().prop_map(|s| serde_json::to_string(&s).unwrap()),
         "\"([a-z]{0,9}|\\\\[nrtbf\"/u\\\\]|\\\\u[0-9a-f]{4})*\"",
@@ -195,7 +236,10 @@ fn json() -> impl Strategy<Value = String> {
         let items = prop::collection::vec((space, inner.clone(), space), 0..4);
         let members = prop::collection::vec((space, name.clone(), inner, space), 0..5);
         prop_oneof![
-            items.prop_map(|l| format!("[{}]", l.iter().map(|(a, v, b)| format!("{a}{v}{b}")).collect::<Vec<_>>().join(","))),
+            items.prop_map(|l| format!(
+                "[{}]",
+                l.iter().map(|(a, v, b)| format!("{a}{v}{b}")).collect::<Vec<_>>().join(",")
+            )),
             members.prop_map(|l| format!(
                 "{{{}}}",
                 l.iter().map(|(a, n, v, b)| format!("{a}\"{n}\"{b}:{a}{v}{b}")).collect::<Vec<_>>().join(",")
@@ -209,7 +253,9 @@ fn lookup<'j>(mut at: &'j Json, path: &FieldPath) -> &'j Json {
     for segment in &path.0 {
         at = match (segment, at) {
             (Segment::Name(name), Json::Object(members)) => members.get(name).unwrap_or(&Json::Null),
-            (Segment::Index(index @ 0..), Json::Array(items)) => items.get(*index as usize).unwrap_or(&Json::Null),
+            (Segment::Index(index @ 0..), Json::Array(items)) => {
+                items.get(*index as usize).unwrap_or(&Json::Null)
+            }
             (Segment::Index(index), Json::Array(items)) => items
                 .len()
                 .checked_sub(index.unsigned_abs() as usize)

@@ -105,16 +105,11 @@ impl Conditions {
         report: &mut Report<'_>,
     ) -> Expr {
         if let Some((_, aggregate)) = Aggregate::ALL.iter().find(|(known, _)| *known == name.text) {
-            return aggregate_of(*aggregate, name, args, span, scope, report).unwrap_or_else(|mistake| {
-                report.push(mistake);
-                Expr::Const(Value::Null)
-            });
+            let resolved = aggregate_of(*aggregate, name, args, span, scope, report);
+            return resolved.unwrap_or(Expr::Const(Value::Null));
         }
         if name.text == "header" {
-            return header(args, span, scope).unwrap_or_else(|mistake| {
-                report.push(mistake);
-                Expr::Const(Value::Null)
-            });
+            return header(args, span, scope, report).unwrap_or(Expr::Const(Value::Null));
         }
         let resolved = self.all(args, scope, report);
         let Some((_, function, least, most)) = Function::ALL.iter().find(|(known, ..)| *known == name.text)
@@ -246,67 +241,67 @@ fn aggregate_of(
     span: Span,
     scope: &mut Scope<'_, '_>,
     report: &mut Report<'_>,
-) -> Result<Expr, Diagnostic> {
+) -> Option<Expr> {
     let stage = scope.structure.names.keys().next().copied().unwrap_or("a");
     let example = match aggregate {
         Aggregate::Count => format!("`count` takes a stage, as in `count({stage})`"),
         _ => format!("`{0}` takes a field of a stage's events, as in `{0}({stage}.amount)`", name.text),
     };
-    let [arg] = args else { return Err(wrong_number(name, 1, 1, args.len(), span).help(example)) };
+    let [arg] = args else { return report.refuse(wrong_number(name, 1, 1, args.len(), span).help(example)) };
+    let bad =
+        |span, message: &str, help: &str| Diagnostic::new(code::BAD_ARGUMENTS, span, message).help(help);
     let ExprKind::Path(path) = &arg.kind else {
-        return Err(Diagnostic::new(code::BAD_ARGUMENTS, arg.span, example));
+        return report.refuse(bad(arg.span, "an aggregate is over the events of a stage", &example));
     };
     if let (false, [PathSegment::Name(first)]) = (path.this, &path.segments[..]) {
-        return match (scope.stage(first), aggregate) {
-            (Some(stage), Aggregate::Count) => {
-                scope.warn_of_absence(stage, path.span, report);
-                Ok(Expr::Aggregate(aggregate, stage, None))
-            }
-            (Some(_), _) => {
-                Err(Diagnostic::new(code::BAD_ARGUMENTS, arg.span, "a stage's event is no value")
-                    .help(example))
-            }
-            (None, _) => {
-                let message = format!("there is no stage `{}`", first.text);
-                Err(match scope.stage_meant(&first.text) {
-                    Some(near) => Diagnostic::new(code::UNKNOWN_STAGE, first.span, message)
-                        .help(format!("did you mean `{near}`?"))
-                        .suggest(first.span, near),
-                    None => Diagnostic::new(code::BAD_ARGUMENTS, arg.span, message).help(example),
-                })
-            }
-        };
+        let Some(stage) = scope.stage(first) else { return report.refuse(no_stage(first, &example, scope)) };
+        if aggregate != Aggregate::Count {
+            return report.refuse(bad(arg.span, "a stage's event is no value", &example));
+        }
+        scope.warn_of_absence(stage, path.span, report);
+        return Some(Expr::Aggregate(aggregate, stage, None));
     }
     let Some(of) = scope.stage_path(path) else {
         let mistake = scope.misspelt_stage(path);
-        return Err(mistake.unwrap_or_else(|| {
-            Diagnostic::new(code::BAD_ARGUMENTS, arg.span, "this is nothing of a stage's events")
-                .help(example)
-        }));
+        let unknown = || bad(arg.span, "an aggregate is over the events of a stage", &example);
+        return report.refuse(mistake.unwrap_or_else(unknown));
     };
     if let Some((_, index)) = of.index {
-        let message = "an aggregate is over all events of a stage";
-        return Err(Diagnostic::new(code::BAD_ARGUMENTS, index, message).help("leave the number out"));
+        return report.refuse(bad(
+            index,
+            "an aggregate is over all events of a stage",
+            "leave the number out",
+        ));
     }
     if aggregate == Aggregate::Count {
-        return Err(
-            Diagnostic::new(code::BAD_ARGUMENTS, arg.span, "`count` counts events, not values").help(example)
-        );
+        return report.refuse(bad(arg.span, "`count` counts events, not values", &example));
     }
     scope.warn_of_absence(of.stage, path.span, report);
-    let attribute = scope.attribute(of.rest, path.span)?;
-    Ok(Expr::Aggregate(aggregate, of.stage, Some(attribute)))
+    let attribute = scope.attribute(of.rest, path.span, report)?;
+    Some(Expr::Aggregate(aggregate, of.stage, Some(attribute)))
+}
+
+fn no_stage(name: &Name, help: &str, scope: &mut Scope<'_, '_>) -> Diagnostic {
+    let message = format!("there is no stage `{}`", name.text);
+    match scope.stage_meant(&name.text) {
+        Some(near) => Diagnostic::new(code::UNKNOWN_STAGE, name.span, message)
+            .help(format!("did you mean `{near}`?"))
+            .suggest(name.span, near),
+        None => Diagnostic::new(code::BAD_ARGUMENTS, name.span, message).help(help),
+    }
 }
 
 /// `header("x")`
-fn header(args: &[ast::Expr], span: Span, scope: &Scope<'_, '_>) -> Result<Expr, Diagnostic> {
+fn header(args: &[ast::Expr], span: Span, scope: &Scope<'_, '_>, report: &mut Report<'_>) -> Option<Expr> {
     let [ast::Expr { kind: ExprKind::Literal(Literal::Str(name)), .. }] = args else {
         let message = "`header` takes the name of a record header as a string";
-        return Err(Diagnostic::new(code::BAD_ARGUMENTS, span, message).help("as in `header(\"trace-id\")`"));
+        return report.refuse(
+            Diagnostic::new(code::BAD_ARGUMENTS, span, message).help("as in `header(\"trace-id\")`"),
+        );
     };
     if scope.place == Place::Select {
         let message = "`header` of which event? In `select` no event is being tested";
-        return Err(Diagnostic::new(code::NO_EVENT, span, message));
+        return report.refuse(Diagnostic::new(code::NO_EVENT, span, message));
     }
-    Ok(Expr::This(Attribute::Header(name.clone())))
+    Some(Expr::This(Attribute::Header(name.clone())))
 }

@@ -65,8 +65,14 @@ impl Report<'_> {
         self.diagnostics.push(diagnostic);
     }
 
+    /// Reports a mistake for which nothing can be given instead.
+    fn refuse<T>(&mut self, diagnostic: Diagnostic) -> Option<T> {
+        self.push(diagnostic);
+        None
+    }
+
     /// Warns of things listed twice.
-    fn repeated<'n>(&mut self, what: &str, names: impl IntoIterator<Item = (String, Span)>) {
+    fn repeated(&mut self, what: &str, names: impl IntoIterator<Item = (String, Span)>) {
         let mut seen = BTreeMap::new();
         for (name, span) in names {
             if let Some(first) = seen.get(&name) {

@@ -75,52 +75,38 @@ impl<'s, 'a> Scope<'s, 'a> {
         fields.into_iter().map(|(_, path)| path).collect()
     }
 
-    fn field(&mut self, path: FieldPath) -> Attribute {
-        let next = self.fields.len();
-        Attribute::Field(*self.fields.entry(path).or_insert(next))
-    }
-
-    /// What a path means as a value.
+    /// What a path means as a value; null where that was a mistake.
     pub(super) fn value(&mut self, path: &Path, report: &mut Report<'_>) -> Expr {
-        self.try_value(path, report).unwrap_or_else(|mistake| {
-            report.push(mistake);
-            Expr::Const(Value::Null)
-        })
+        self.try_value(path, report).unwrap_or(Expr::Const(Value::Null))
     }
 
-    fn try_value(&mut self, path: &Path, report: &mut Report<'_>) -> Result<Expr, Diagnostic> {
-        if path.this || matches!(path.segments[..], [PathSegment::Meta(_), ..]) {
-            if self.place == Place::Select {
-                return Err(self.no_event(path));
-            }
-            return Ok(Expr::This(self.attribute(&path.segments, path.span)?));
-        }
+    fn try_value(&mut self, path: &Path, report: &mut Report<'_>) -> Option<Expr> {
         if let Some(of) = self.stage_path(path) {
             match of.rest {
-                [] => return Err(event_is_no_value(path)),
+                [] => return report.refuse(event_is_no_value(path)),
                 [PathSegment::Index(_, span), ..] => {
                     let message = "a stage's event is reached by one number";
-                    return Err(
-                        Diagnostic::new(code::BAD_PATH, *span, message).help("the step after it is a field")
-                    );
+                    let mistake = Diagnostic::new(code::BAD_PATH, *span, message);
+                    return report.refuse(mistake.help("the step after it is a field"));
                 }
                 _ => {}
             }
             self.warn_of_absence(of.stage, path.span, report);
             let pick = of.index.map_or(Pick::Last, |(index, _)| Pick::Index(index));
-            return Ok(Expr::Stage(of.stage, pick, self.attribute(of.rest, path.span)?));
+            return Some(Expr::Stage(of.stage, pick, self.attribute(of.rest, path.span, report)?));
         }
-        if self.place == Place::Select {
-            let field = field(&path.segments);
-            return match field.as_ref().and_then(|field| self.keys.get(field)) {
-                Some(key) => Ok(Expr::Key(*key)),
-                None => Err(self.misspelt_stage(path).unwrap_or_else(|| self.no_event(path))),
-            };
+        if let (Place::Select, false) = (self.place, path.this)
+            && let Some(key) = field(&path.segments).and_then(|field| self.keys.get(&field))
+        {
+            return Some(Expr::Key(*key));
         }
         if let Some(mistake) = self.misspelt_stage(path) {
-            return Err(mistake);
+            return report.refuse(mistake);
         }
-        Ok(Expr::This(self.attribute(&path.segments, path.span)?))
+        if self.place == Place::Select {
+            return report.refuse(self.no_event(path));
+        }
+        Some(Expr::This(self.attribute(&path.segments, path.span, report)?))
     }
 
     /// What a path says of a stage, where its first step is one and is not all of it.
@@ -144,18 +130,22 @@ impl<'s, 'a> Scope<'s, 'a> {
     }
 
     /// What the steps of a path say of an event.
-    pub(super) fn attribute(&mut self, steps: &[PathSegment], span: Span) -> Result<Attribute, Diagnostic> {
+    pub(super) fn attribute(
+        &mut self,
+        steps: &[PathSegment],
+        span: Span,
+        report: &mut Report<'_>,
+    ) -> Option<Attribute> {
         if let [PathSegment::Meta(name)] = steps {
-            return meta(name);
+            return meta(name, report);
         }
-        match field(steps) {
-            Some(path) => Ok(self.field(path)),
-            None => {
-                let message = "an `@` name stands alone, or right after a stage";
-                Err(Diagnostic::new(code::BAD_PATH, span, message)
-                    .help("as in `@time`, `a.@time` or `a[0].@time`"))
-            }
-        }
+        let Some(path) = field(steps) else {
+            let mistake =
+                Diagnostic::new(code::BAD_PATH, span, "an `@` name stands alone, or right after a stage");
+            return report.refuse(mistake.help("as in `@time`, `a.@time` or `a[0].@time`"));
+        };
+        let next = self.fields.len();
+        Some(Attribute::Field(*self.fields.entry(path).or_insert(next)))
     }
 
     /// Warns of reading the events of a stage that has none at this place.
@@ -253,13 +243,13 @@ pub(super) fn field(steps: &[PathSegment]) -> Option<FieldPath> {
     steps.collect::<Option<Vec<Segment>>>().map(FieldPath)
 }
 
-fn meta(name: &Name) -> Result<Attribute, Diagnostic> {
+fn meta(name: &Name, report: &mut Report<'_>) -> Option<Attribute> {
     if let Some((_, attribute)) = METAS.iter().find(|(known, _)| *known == name.text) {
-        return Ok(attribute.clone());
+        return Some(attribute.clone());
     }
     let mistake = Diagnostic::new(code::UNKNOWN_META, name.span, format!("there is no `@{}`", name.text));
     let known = METAS.iter().map(|(known, _)| *known);
-    Err(match similar(&name.text, known) {
+    report.refuse(match similar(&name.text, known) {
         Some(near) => mistake.help(format!("did you mean `@{near}`?")).suggest(name.span, format!("@{near}")),
         None => mistake.help("there are `@time`, `@type`, `@stream`, `@partition`, `@offset` and `@key`"),
     })

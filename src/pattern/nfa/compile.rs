@@ -136,7 +136,8 @@ impl Builder {
         }
         if element.repeat != Repeat::ONCE {
             // `not followed by` after a loop is in force inside it too, from its first event.
-            let inside: Vec<StageId> = element.negations.iter().filter(|n| !n.next).map(|n| n.stage).collect();
+            let inside: Vec<StageId> =
+                element.negations.iter().filter(|n| !n.next).map(|n| n.stage).collect();
             for edge in self.positions[begin..].iter_mut().flat_map(|p| &mut p.edges) {
                 edge.not_followed.extend(&inside);
             }
@@ -205,7 +206,9 @@ impl Builder {
 /// The stage of a greedy loop to which what follows yields; `{n}` has no choice to be greedy about.
 fn greedy_stage(element: &Element) -> Option<StageId> {
     match element.kind {
-        ElementKind::Stage(stage) if element.greedy && element.repeat.max != Some(element.repeat.min) => Some(stage),
+        ElementKind::Stage(stage) if element.greedy && element.repeat.max != Some(element.repeat.min) => {
+            Some(stage)
+        }
         _ => None,
     }
 }

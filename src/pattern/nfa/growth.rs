@@ -62,7 +62,8 @@ pub fn growth(automaton: &Automaton) -> (Growth, Option<StageId>) {
         let waits = |e: &Edge| e.link != LinkKind::Next && e.target != Target::NextEvent;
         if is_cycle {
             let branches = |m: usize| {
-                edges(m).filter(|e| inside(e)).count() > 1 || edges(m).any(|e| inside(e) && e.link == LinkKind::FollowedByAny)
+                edges(m).filter(|e| inside(e)).count() > 1
+                    || edges(m).any(|e| inside(e) && e.link == LinkKind::FollowedByAny)
             };
             if let Some(&member) = members.iter().find(|&&m| branches(m)) {
                 return (Growth::Exponential, Some(automaton.positions[member].stage));

@@ -18,9 +18,12 @@ use crate::pattern::ast::{Clause, ClauseKind, Item, Skip};
 use crate::pattern::code;
 use crate::pattern::diagnostic::Diagnostic;
 
+/// What reads a clause after its first word.
+type Body<'a> = fn(Tokens<'a>) -> Parse<'a, Option<ClauseKind>>;
+
 /// A clause; an error where none begins. `None` for one of which nothing is left.
 pub(super) fn clause(input: Tokens<'_>) -> Parse<'_, Option<Clause>> {
-    let parsers: [(&'static str, fn(Tokens<'_>) -> Parse<'_, Option<ClauseKind>>); 7] = [
+    let parsers: [(&'static str, Body<'_>); 7] = [
         ("from", from),
         ("key", key_by),
         ("match", match_clause),
