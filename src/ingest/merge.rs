@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use super::aside::Aside;
 use super::partition::{Entry, Partition};
-use crate::event::decode::DeadLetter;
+use super::rejected::Rejected;
+use crate::event::decode::Decoded;
 use crate::event::{Batch, Block, TimeSpan, Timestamp};
 
 /// Takes stretches of partitions and gives batches in the order of event time.
@@ -19,9 +19,11 @@ pub struct Ingest {
     /// Events that may leave, in order, and how many of them have left.
     ready: Vec<Entry>,
     left: usize,
+    /// Events and rejected lines that may not leave yet.
     waiting: usize,
-    waiting_max: usize,
+    limit: usize,
     batches: u64,
+    counters: Counters,
 }
 
 /// A block as long as any of its events has to leave.
@@ -35,55 +37,82 @@ struct Held {
     index: u32,
 }
 
-/// More events wait than are allowed: the bound is too long, or a partition lies far behind the others.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TooManyWaiting {
-    /// How many are allowed.
-    pub max: usize,
+/// A partition of a stream, as ingest knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionSettings {
+    /// The rank of its stream, as positions have it.
+    pub stream: u32,
+    /// Its number, as positions have it.
+    pub number: u32,
+    /// How far behind the partition's highest time an event may come.
+    pub out_of_orderness: TimeSpan,
 }
 
-impl fmt::Display for TooManyWaiting {
+/// What ingest has counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Lines, blank ones included.
+    pub lines: u64,
+    /// Lines of white space alone.
+    pub blank: u64,
+    /// Events, late ones included.
+    pub events: u64,
+    /// Late events.
+    pub late: u64,
+    /// Lines that are no events.
+    pub dead_letters: u64,
+}
+
+/// More events wait for their watermark than may: the bound is too long, or a partition lies far behind the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BufferFull {
+    /// How many may wait.
+    pub limit: usize,
+}
+
+impl fmt::Display for BufferFull {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "more than {} events wait for others that may still come before them", self.max)
+        write!(f, "more than {} events wait for others that may still come before them: lower ", self.limit)?;
+        f.write_str("--out-of-orderness, or raise --max-buffered-events if there is memory for more")
     }
 }
 
-impl std::error::Error for TooManyWaiting {}
+impl std::error::Error for BufferFull {}
 
 impl Ingest {
-    /// A merge of partitions, given as (rank of the stream, number). At most so many events may wait.
-    pub fn new(partitions: &[(u32, u32)], bound: TimeSpan, waiting_max: usize) -> Ingest {
-        let rank = |this: &(u32, u32)| partitions.iter().filter(|other| *other < this).count() as u32;
-        let bound = TimeSpan(bound.0.max(0));
+    /// Over these partitions. At most so many events may wait.
+    pub fn new(partitions: &[PartitionSettings], limit: usize) -> Ingest {
+        let place = |p: &PartitionSettings| (p.stream, p.number);
+        let rank = |this| partitions.iter().filter(|other| place(other) < place(this)).count() as u32;
         Ingest {
-            partitions: partitions.iter().map(|this| Partition::new(this.1, rank(this), bound)).collect(),
+            partitions: partitions.iter().map(|this| Partition::new(this, rank(this))).collect(),
             blocks: VecDeque::new(),
             first_block: 0,
             ready: Vec::new(),
             left: 0,
             waiting: 0,
-            waiting_max,
+            limit,
             batches: 0,
+            counters: Counters::default(),
         }
     }
 
-    /// Takes the next stretch of a partition, by its index: its events, and its lines that are none. Batches are to
-    /// be taken out before the next stretch.
-    pub fn push(
-        &mut self,
-        partition: usize,
-        block: Block,
-        dead: Vec<DeadLetter>,
-    ) -> Result<(), TooManyWaiting> {
-        if self.waiting > self.waiting_max {
-            return Err(TooManyWaiting { max: self.waiting_max });
+    /// Takes the next stretch of a partition, by its index. Batches are to be taken out before the next stretch.
+    pub fn push(&mut self, partition: usize, decoded: Decoded) -> Result<(), BufferFull> {
+        if self.waiting > self.limit {
+            return Err(BufferFull { limit: self.limit });
         }
+        let Decoded { block, dead, lines, blank } = decoded;
+        let (all, dead_letters) = (block.heads.len(), dead.len());
         let block = Arc::new(block);
         let number = self.first_block + self.blocks.len() as u64;
-        let partition = &mut self.partitions[partition];
-        let asides = partition.asides.len();
-        let events = partition.push(&block, number, dead);
-        self.waiting += events + partition.asides.len() - asides;
+        let events = self.partitions[partition].push(&block, number, dead);
+        self.waiting += all + dead_letters;
+        self.counters.lines += lines;
+        self.counters.blank += blank;
+        self.counters.events += all as u64;
+        self.counters.late += (all - events) as u64;
+        self.counters.dead_letters += dead_letters as u64;
         self.blocks.push_back(Held { block: (events > 0).then_some(block), events, batch: 0, index: 0 });
         self.forget_blocks();
         Ok(())
@@ -94,15 +123,20 @@ impl Ingest {
         self.partitions[partition].ended = true;
     }
 
+    /// What was counted so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
     /// The partition that the others wait for, which should be read next; none when all have ended.
-    pub fn behind(&self) -> Option<usize> {
+    pub fn wants(&self) -> Option<usize> {
         let live = (0..self.partitions.len()).filter(|&index| !self.partitions[index].ended);
         live.min_by_key(|&index| (self.partitions[index].highest, self.partitions[index].number))
     }
 
     /// Up to this time all events are known; none as long as any may come.
     pub fn watermark(&self) -> Option<Timestamp> {
-        match self.behind() {
+        match self.wants() {
             Some(_) => self.partitions.iter().filter(|p| !p.ended).map(Partition::watermark).min().flatten(),
             None => Some(Timestamp::MAX),
         }
@@ -138,18 +172,18 @@ impl Ingest {
     }
 
     /// The late events and dead letters that may leave, in order.
-    pub fn asides(&mut self) -> Vec<Aside> {
+    pub fn rejected(&mut self) -> Vec<Rejected> {
         // A partition's later ones come at or after (its highest time, its number).
         let frontier =
-            self.behind().map(|index| (self.partitions[index].highest, self.partitions[index].number));
+            self.wants().map(|index| (self.partitions[index].highest, self.partitions[index].number));
         let mut out = Vec::new();
         for partition in &mut self.partitions {
-            let may = |aside: &Aside| frontier.is_none_or(|f| (aside.reached, aside.partition) <= f);
-            let count = partition.asides.partition_point(may);
-            out.extend(partition.asides.drain(..count));
+            let may = |one: &Rejected| frontier.is_none_or(|f| (one.reached, one.partition) <= f);
+            let count = partition.rejected.partition_point(may);
+            out.extend(partition.rejected.drain(..count));
         }
         self.waiting -= out.len();
-        out.sort_by_key(Aside::order);
+        out.sort_by_key(Rejected::order);
         out
     }
 

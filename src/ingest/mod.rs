@@ -6,9 +6,9 @@
 //! offset). So what leaves, and in which order, is a function of the partitions alone: how reading interleaves and
 //! where stretches are cut decides only when.
 
-mod aside;
 mod merge;
 mod partition;
+mod rejected;
 
-pub use aside::{Aside, Why};
-pub use merge::{Ingest, TooManyWaiting};
+pub use merge::{BufferFull, Counters, Ingest, PartitionSettings};
+pub use rejected::{Rejected, RejectedKind};

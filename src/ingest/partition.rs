@@ -3,7 +3,8 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::aside::{Aside, Why};
+use super::merge::PartitionSettings;
+use super::rejected::{Rejected, RejectedKind};
 use crate::event::decode::DeadLetter;
 use crate::event::{Block, TimeSpan, Timestamp};
 
@@ -31,7 +32,7 @@ pub(super) struct Partition {
     /// times, and if all come in order there is one run, which only grows.
     runs: Vec<Run>,
     /// Late events and dead letters; their order is the order in which they came.
-    pub(super) asides: VecDeque<Aside>,
+    pub(super) rejected: VecDeque<Rejected>,
 }
 
 /// Events in order, the first `gone` of which have left.
@@ -55,9 +56,10 @@ impl Run {
 }
 
 impl Partition {
-    pub(super) fn new(number: u32, rank: u32, bound: TimeSpan) -> Partition {
-        let (runs, asides) = (Vec::new(), VecDeque::new());
-        Partition { number, rank, bound, highest: None, ended: false, runs, asides }
+    pub(super) fn new(settings: &PartitionSettings, rank: u32) -> Partition {
+        let bound = TimeSpan(settings.out_of_orderness.0.max(0));
+        let (number, runs, rejected) = (settings.number, Vec::new(), VecDeque::new());
+        Partition { number, rank, bound, highest: None, ended: false, runs, rejected }
     }
 
     /// No event at or below it will be taken any more; none as long as any may come.
@@ -65,14 +67,14 @@ impl Partition {
         self.highest?.0.checked_sub(self.bound.0)?.checked_sub(1).map(Timestamp)
     }
 
-    /// Takes the next stretch of lines. How many of its events wait now.
+    /// Takes the next stretch of lines. How many of its events are not late.
     pub(super) fn push(&mut self, block: &Arc<Block>, number: u64, dead: Vec<DeadLetter>) -> usize {
         let mut entries = Vec::with_capacity(block.heads.len());
         let mut sorted = true;
         let mut dead = dead.into_iter().peekable();
         for (row, head) in block.heads.iter().enumerate() {
             while let Some(letter) = dead.next_if(|letter| letter.after <= row) {
-                self.set_aside(letter.offset, Why::Dead(letter));
+                self.reject(letter.offset, RejectedKind::Dead(letter));
             }
             let time = head.time;
             match self.highest {
@@ -80,8 +82,8 @@ impl Partition {
                     // At or below the watermark, without its overflow.
                     if highest.0.abs_diff(time.0) > self.bound.0.unsigned_abs() {
                         let watermark = self.watermark().unwrap_or(Timestamp::MIN);
-                        let why = Why::Late { block: Arc::clone(block), row: row as u32, watermark };
-                        self.set_aside(head.position.offset, why);
+                        let kind = RejectedKind::Late { block: Arc::clone(block), row: row as u32, watermark };
+                        self.reject(head.position.offset, kind);
                         continue;
                     }
                     sorted = false;
@@ -91,15 +93,15 @@ impl Partition {
             entries.push(Entry { time, rank: self.rank, block: number, row: row as u32 });
         }
         for letter in dead {
-            self.set_aside(letter.offset, Why::Dead(letter));
+            self.reject(letter.offset, RejectedKind::Dead(letter));
         }
         let count = entries.len();
         self.wait(entries, sorted);
         count
     }
 
-    fn set_aside(&mut self, offset: u64, why: Why) {
-        self.asides.push_back(Aside { reached: self.highest, partition: self.number, offset, why });
+    fn reject(&mut self, offset: u64, kind: RejectedKind) {
+        self.rejected.push_back(Rejected { reached: self.highest, partition: self.number, offset, kind });
     }
 
     /// Adds to what waits. `sorted`: none is below one that came before, be it in this stretch or an earlier one.

@@ -6,7 +6,7 @@ use sequor::event::decode::{Decoded, Decoder};
 use sequor::event::key::KeyHasher;
 use sequor::event::record::StreamSettings;
 use sequor::event::{Position, Schema, TimeSpan, Timestamp};
-use sequor::ingest::{Ingest, TooManyWaiting, Why};
+use sequor::ingest::{BufferFull, Ingest, PartitionSettings, RejectedKind};
 
 /// A line: an event at a time, or no event.
 type Line = Option<i64>;
@@ -28,6 +28,16 @@ fn decode(lines: &[Line], stream: u32, partition: u32, offset: u64) -> Decoded {
         .collect();
     let mut decoder = Decoder::new(&Schema::default(), &StreamSettings::default(), KeyHasher::default());
     decoder.decode(text.into_bytes(), Position { stream, partition, offset })
+}
+
+/// A merge of partitions of these streams.
+fn ingest(streams: &[u32], bound: i64, limit: usize) -> Ingest {
+    let settings = |(number, stream): (u32, &u32)| PartitionSettings {
+        stream: *stream,
+        number,
+        out_of_orderness: TimeSpan(bound),
+    };
+    Ingest::new(&(0..).zip(streams).map(settings).collect::<Vec<_>>(), limit)
 }
 
 /// What the rules say, without any cleverness.
@@ -69,16 +79,16 @@ fn drain(ingest: &mut Ingest, batch: usize, order: &mut Order) {
             order.taken.push((head.time.0, head.position));
         }
     }
-    for aside in ingest.asides() {
-        let late = matches!(aside.why, Why::Late { .. });
-        order.aside.push((late, aside.reached.map(|t| t.0), aside.partition, aside.offset));
+    for rejected in ingest.rejected() {
+        let late = matches!(rejected.kind, RejectedKind::Late { .. });
+        order.aside.push((late, rejected.reached.map(|t| t.0), rejected.partition, rejected.offset));
     }
 }
 
 /// Runs the merge: `schedule` says which input is read next (wrapping around those not ended) and how many lines of it.
 fn merged(inputs: &[Input], bound: i64, batch: usize, schedule: &[(usize, usize)]) -> Order {
-    let partitions: Vec<_> = inputs.iter().enumerate().map(|(i, (stream, _))| (*stream, i as u32)).collect();
-    let mut ingest = Ingest::new(&partitions, TimeSpan(bound), usize::MAX);
+    let streams: Vec<u32> = inputs.iter().map(|(stream, _)| *stream).collect();
+    let mut ingest = ingest(&streams, bound, usize::MAX);
     let mut read = vec![0; inputs.len()];
     let mut live: Vec<usize> = (0..inputs.len()).collect();
     let mut order = Order::default();
@@ -90,7 +100,7 @@ fn merged(inputs: &[Input], bound: i64, batch: usize, schedule: &[(usize, usize)
         let (stream, all) = &inputs[input];
         let to = (read[input] + lines).min(all.len());
         let decoded = decode(&all[read[input]..to], *stream, input as u32, read[input] as u64);
-        ingest.push(input, decoded.block, decoded.dead).unwrap();
+        ingest.push(input, decoded).unwrap();
         read[input] = to;
         if to == all.len() {
             ingest.end(input);
@@ -162,33 +172,33 @@ fn expected_and_merged(inputs: &[Input], bound: i64) -> Order {
 
 #[test]
 fn a_silent_partition_holds_the_others_until_it_ends() {
-    let mut ingest = Ingest::new(&[(0, 0), (0, 1)], TimeSpan(0), usize::MAX);
+    let mut ingest = ingest(&[0, 0], 0, usize::MAX);
     let mut order = Order::default();
     let decoded = decode(&[Some(1), None, Some(2), Some(1)], 0, 0, 0);
-    ingest.push(0, decoded.block, decoded.dead).unwrap();
+    ingest.push(0, decoded).unwrap();
     drain(&mut ingest, 10, &mut order);
-    assert_eq!((order.taken.len(), order.aside.len(), ingest.behind()), (0, 0, Some(1)));
+    assert_eq!((order.taken.len(), order.aside.len(), ingest.wants()), (0, 0, Some(1)));
     ingest.end(1);
     drain(&mut ingest, 10, &mut order);
     assert_eq!((order.taken.len(), order.aside.len()), (1, 2), "up to its own watermark");
     ingest.end(0);
     drain(&mut ingest, 10, &mut order);
-    assert_eq!((order.taken.len(), ingest.behind()), (2, None));
+    assert_eq!((order.taken.len(), ingest.wants()), (2, None));
 }
 
 #[test]
 fn too_many_waiting_events_are_refused() {
-    let mut ingest = Ingest::new(&[(0, 0)], TimeSpan(1_000), 5);
+    let mut ingest = ingest(&[0], 1_000, 5);
     let push = |ingest: &mut Ingest, times: std::ops::Range<i64>| {
         let decoded = decode(&times.map(Some).collect::<Vec<_>>(), 0, 0, 0);
-        let result = ingest.push(0, decoded.block, decoded.dead);
+        let result = ingest.push(0, decoded);
         drain(ingest, 10, &mut Order::default());
         result
     };
     assert_eq!(push(&mut ingest, 0..5), Ok(()));
     assert_eq!(push(&mut ingest, 5..6), Ok(()));
-    assert_eq!(push(&mut ingest, 6..7), Err(TooManyWaiting { max: 5 }));
-    let mut ingest = Ingest::new(&[(0, 0)], TimeSpan(3), 5);
+    assert_eq!(push(&mut ingest, 6..7), Err(BufferFull { limit: 5 }));
+    let mut ingest = self::ingest(&[0], 3, 5);
     for from in 0..100 {
         assert_eq!(push(&mut ingest, from * 10..from * 10 + 10), Ok(()), "what has left does not count");
     }
@@ -198,11 +208,11 @@ fn too_many_waiting_events_are_refused() {
 #[test]
 fn much_disorder_stays_affordable() {
     let lines: Vec<Line> = (0..60_000).map(|i| Some(if i % 3 == 2 { i - 2 } else { i })).collect();
-    let mut ingest = Ingest::new(&[(0, 0)], TimeSpan(i64::MAX), usize::MAX);
+    let mut ingest = ingest(&[0], i64::MAX, usize::MAX);
     let mut order = Order::default();
     for (at, stretch) in lines.chunks(2).enumerate() {
         let decoded = decode(stretch, 0, 0, at as u64 * 2);
-        ingest.push(0, decoded.block, decoded.dead).unwrap();
+        ingest.push(0, decoded).unwrap();
         drain(&mut ingest, 10, &mut order);
     }
     ingest.end(0);

@@ -1,4 +1,4 @@
-//! What is set aside: late events and lines that are no events, as values that know their place in the output.
+//! What no pattern sees: late events and lines that are no events, as values that know their place in the output.
 
 use std::sync::Arc;
 
@@ -7,21 +7,21 @@ use crate::event::{Block, Timestamp};
 
 /// A late event or a dead letter.
 #[derive(Debug, Clone)]
-pub struct Aside {
+pub struct Rejected {
     /// The partition's highest event time up to this line; none before its first event.
     pub reached: Option<Timestamp>,
     /// The partition's number.
     pub partition: u32,
     /// The line's number in its partition.
     pub offset: u64,
-    /// Why it is set aside.
-    pub why: Why,
+    /// What it is.
+    pub kind: RejectedKind,
 }
 
-/// Why something is set aside.
+/// What is rejected.
 #[derive(Debug, Clone)]
-pub enum Why {
-    /// The event is late.
+pub enum RejectedKind {
+    /// A late event.
     Late {
         /// The block that holds it.
         block: Arc<Block>,
@@ -30,11 +30,11 @@ pub enum Why {
         /// Its partition's watermark when it came.
         watermark: Timestamp,
     },
-    /// The line is no event.
+    /// A line that is no event.
     Dead(DeadLetter),
 }
 
-impl Aside {
+impl Rejected {
     /// By this they leave.
     pub(super) fn order(&self) -> (Option<Timestamp>, u32, u64) {
         (self.reached, self.partition, self.offset)
@@ -42,9 +42,9 @@ impl Aside {
 
     /// Appends it as one JSON object, without a line break.
     pub fn write_json(&self, out: &mut Vec<u8>) {
-        match &self.why {
-            Why::Dead(letter) => letter.write_json(self.partition, out),
-            Why::Late { block, row, watermark } => {
+        match &self.kind {
+            RejectedKind::Dead(letter) => letter.write_json(self.partition, out),
+            RejectedKind::Late { block, row, watermark } => {
                 let (partition, offset, watermark) = (self.partition, self.offset, watermark.0);
                 let start = format!(
                     "{{\"reason\":\"late\",\"partition\":{partition},\"offset\":{offset},\"watermark\":{watermark},\"event\":"
