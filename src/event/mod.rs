@@ -1,5 +1,6 @@
 //! The ground: what an event is. Values, times, positions, rows of a block, and how one is read from JSON.
 
+pub mod decode;
 pub mod key;
 pub mod position;
 pub mod record;

@@ -44,6 +44,24 @@ pub enum Expr {
     Matches(Box<Expr>, Regex, bool),
 }
 
+impl Expr {
+    /// Whether the test is true of this expression or of any part of it.
+    pub fn any(&self, test: &impl Fn(&Expr) -> bool) -> bool {
+        if test(self) {
+            return true;
+        }
+        match self {
+            Expr::Const(_) | Expr::This(_) | Expr::Stage(..) | Expr::Key(_) | Expr::Aggregate(..) => false,
+            Expr::Call(_, list) | Expr::Or(list) | Expr::And(list) => list.iter().any(|e| e.any(test)),
+            Expr::Not(e) | Expr::Negate(e) | Expr::IsNull(e, _) | Expr::Matches(e, _, _) => e.any(test),
+            Expr::Chain(first, rest) => first.any(test) || rest.iter().any(|(_, e)| e.any(test)),
+            Expr::Compare(left, _, right) => left.any(test) || right.any(test),
+            Expr::In(e, list, _) => e.any(test) || list.iter().any(|e| e.any(test)),
+            Expr::Between(e, low, high, _) => e.any(test) || low.any(test) || high.any(test),
+        }
+    }
+}
+
 /// Which of a stage's events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pick {

@@ -1,5 +1,14 @@
 //! The functions of the language: names, numbers of arguments, and what each one does to values.
 
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use chrono::{DateTime, Datelike, Timelike};
+use smallvec::SmallVec;
+
+use super::eval::{as_float, float, int};
+use crate::event::Value;
+
 /// A function of values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the table below and docs/language.md say what each one does")]
@@ -52,4 +61,172 @@ impl Function {
         ("to_number", Function::ToNumber, 1, 1),
         ("to_string", Function::ToString, 1, 1),
     ];
+}
+
+/// The value of a function; `type_error` counts an argument of the wrong kind. Arguments are computed as they are asked for.
+pub fn call<'a>(
+    function: Function,
+    mut args: impl Iterator<Item = Value<'a>>,
+    type_error: &dyn Fn(),
+) -> Value<'a> {
+    match function {
+        Function::Coalesce => return args.find(|a| !a.is_null()).unwrap_or(Value::Null),
+        Function::If => {
+            let condition = args.next();
+            if !matches!(condition, None | Some(Value::Null | Value::Bool(_))) {
+                type_error();
+            }
+            let skipped = if condition == Some(Value::Bool(true)) { 0 } else { 1 };
+            return args.nth(skipped).unwrap_or(Value::Null);
+        }
+        _ => {}
+    }
+    let args: SmallVec<[Value<'a>; 3]> = args.collect();
+    if args.iter().any(Value::is_null) {
+        return Value::Null;
+    }
+    let result = match (function, args.as_slice()) {
+        (Function::Concat, parts) => concat(parts),
+        (_, [Value::Str(s), rest @ ..]) => of_text(function, s, rest),
+        (Function::Abs, [Value::Duration(d)]) => Some(d.checked_abs().map_or(Value::Null, Value::Duration)),
+        (Function::HourOfDay | Function::DayOfWeek, [Value::Time(ms) | Value::Int(ms)]) => {
+            Some(of_time(function, *ms))
+        }
+        (Function::ToString, [value]) => text(value).map(|t| Value::Str(Cow::Owned(t))),
+        (Function::ToNumber, [value]) => as_float(value).map(|_| value.clone()),
+        (_, [number, rest @ ..]) => of_number(function, number, rest),
+        (_, []) => None,
+    };
+    result.unwrap_or_else(|| {
+        type_error();
+        Value::Null
+    })
+}
+
+/// Functions whose first argument is text; `None` where an argument is of the wrong kind.
+fn of_text<'a>(function: Function, s: &Cow<'a, str>, rest: &[Value<'a>]) -> Option<Value<'a>> {
+    let owned = |text: String| Value::Str(Cow::Owned(text));
+    Some(match (function, rest) {
+        (Function::Lower, []) => owned(s.to_lowercase()),
+        (Function::Upper, []) => owned(s.to_uppercase()),
+        (Function::Length, []) => int(s.chars().count() as i128),
+        (Function::Trim, []) => owned(s.trim().to_owned()),
+        (Function::Contains, [Value::Str(part)]) => Value::Bool(s.contains(part.as_ref())),
+        (Function::StartsWith, [Value::Str(part)]) => Value::Bool(s.starts_with(part.as_ref())),
+        (Function::EndsWith, [Value::Str(part)]) => Value::Bool(s.ends_with(part.as_ref())),
+        (Function::Substring, [Value::Int(from)]) => owned(substring(s, *from, i64::MAX)),
+        (Function::Substring, [Value::Int(_), Value::Int(length)]) if *length < 0 => Value::Null,
+        (Function::Substring, [Value::Int(from), Value::Int(length)]) => owned(substring(s, *from, *length)),
+        (Function::CidrContains, [Value::Str(address)]) => {
+            cidr_contains(s, address).map_or(Value::Null, Value::Bool)
+        }
+        (Function::HourOfDay | Function::DayOfWeek, []) => match DateTime::parse_from_rfc3339(s) {
+            Ok(time) => of_time(function, time.timestamp_millis()),
+            Err(_) => Value::Null,
+        },
+        (Function::ToString, []) => Value::Str(s.clone()),
+        (Function::ToNumber, []) => number(s),
+        _ => return None,
+    })
+}
+
+/// Functions whose first argument is a number; `None` where an argument is of the wrong kind.
+fn of_number<'a>(function: Function, value: &Value<'a>, rest: &[Value<'a>]) -> Option<Value<'a>> {
+    let whole = |f: f64| {
+        // Below 2^63 every whole float is an integer exactly; above, it stays a float.
+        if f.abs() < 9.2e18 { Value::Int(f as i64) } else { float(f) }
+    };
+    let is_int = matches!(value, Value::Int(_) | Value::UInt(_));
+    let n = as_float(value)?;
+    Some(match (function, rest) {
+        (Function::Abs, []) => match value {
+            Value::Int(i) => i.checked_abs().map_or(Value::Null, Value::Int),
+            Value::Float(f) => Value::Float(f.abs()),
+            other => other.clone(),
+        },
+        (Function::Sqrt, []) => float(n.sqrt()),
+        (Function::Round | Function::Floor | Function::Ceil, []) if is_int => value.clone(),
+        (Function::Round, []) => whole(n.round()),
+        (Function::Floor, []) => whole(n.floor()),
+        (Function::Ceil, []) => whole(n.ceil()),
+        (Function::Round, [Value::Int(decimals)]) if !(0..=15).contains(decimals) => Value::Null,
+        (Function::Round, [Value::Int(_)]) if is_int => value.clone(),
+        (Function::Round, [Value::Int(decimals)]) => {
+            let scale = 10_f64.powi(*decimals as i32);
+            let scaled = n * scale;
+            // So large a number has no decimals left to round.
+            if scaled.abs() < 9.0e15 { float(scaled.round() / scale) } else { float(n) }
+        }
+        _ => return None,
+    })
+}
+
+fn of_time<'a>(function: Function, ms: i64) -> Value<'a> {
+    match (DateTime::from_timestamp_millis(ms), function) {
+        (Some(time), Function::HourOfDay) => Value::Int(i64::from(time.hour())),
+        (Some(time), _) => Value::Int(i64::from(time.weekday().number_from_monday())),
+        (None, _) => Value::Null,
+    }
+}
+
+/// A scalar as JSON writes it, a string as it is.
+fn text(value: &Value<'_>) -> Option<String> {
+    Some(match value {
+        Value::Str(s) => s.clone().into_owned(),
+        Value::Bool(b) => b.to_string(),
+        Value::Int(i) | Value::Time(i) | Value::Duration(i) => i.to_string(),
+        Value::UInt(u) => u.to_string(),
+        Value::Float(f) => serde_json::Number::from_f64(*f)?.to_string(),
+        Value::Null | Value::Json(_) => return None,
+    })
+}
+
+fn concat<'a>(parts: &[Value<'a>]) -> Option<Value<'a>> {
+    let mut joined = String::new();
+    for part in parts {
+        joined.push_str(&text(part)?);
+    }
+    Some(Value::Str(Cow::Owned(joined)))
+}
+
+/// SQL's substring: places count from 1, and those before the first count into the length.
+fn substring(s: &str, from: i64, length: i64) -> String {
+    let end = from.saturating_add(length).max(1);
+    let from = from.max(1);
+    s.chars().skip((from - 1) as usize).take((end - from).max(0) as usize).collect()
+}
+
+/// A JSON number's value; null for any other text.
+fn number<'a>(s: &str) -> Value<'a> {
+    match serde_json::from_str::<serde_json::Number>(s) {
+        Ok(n) => match (n.as_i64(), n.as_u64()) {
+            (Some(i), _) => Value::Int(i),
+            (None, Some(u)) => Value::UInt(u),
+            (None, None) => n.as_f64().map_or(Value::Null, float),
+        },
+        Err(_) => Value::Null,
+    }
+}
+
+/// Whether a network has an address; `None` where either is not one.
+fn cidr_contains(network: &str, address: &str) -> Option<bool> {
+    let address: IpAddr = address.parse::<IpAddr>().ok()?.to_canonical();
+    let (base, bits) = match network.split_once('/') {
+        Some((base, bits)) => (base.parse::<IpAddr>().ok()?, Some(bits.parse::<u32>().ok()?)),
+        None => (network.parse::<IpAddr>().ok()?, None),
+    };
+    let mask =
+        |bits: u32, width: u32| (bits <= width).then(|| u128::MAX.checked_shl(width - bits).unwrap_or(0));
+    match (base, address) {
+        (IpAddr::V4(base), IpAddr::V4(address)) => {
+            let mask = mask(bits.unwrap_or(32), 32)?;
+            Some((u128::from(base.to_bits()) & mask) == (u128::from(address.to_bits()) & mask))
+        }
+        (IpAddr::V6(base), IpAddr::V6(address)) => {
+            let mask = mask(bits.unwrap_or(128), 128)?;
+            Some((base.to_bits() & mask) == (address.to_bits() & mask))
+        }
+        (IpAddr::V4(_), _) => mask(bits.unwrap_or(32), 32).map(|_| false),
+        (IpAddr::V6(_), _) => mask(bits.unwrap_or(128), 128).map(|_| false),
+    }
 }

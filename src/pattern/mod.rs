@@ -4,6 +4,7 @@ pub mod ast;
 pub mod check;
 pub mod code;
 pub mod diagnostic;
+pub mod eval;
 pub mod expr;
 pub mod function;
 pub mod nfa;

@@ -1,5 +1,8 @@
 //! The integration tests: one binary, one module per subject.
 
 mod conformance;
+mod examples;
 mod language;
 mod naive;
+mod scenarios;
+mod tidy;

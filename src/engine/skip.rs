@@ -1,0 +1,81 @@
+//! After-match skip: which complete matches of a key are taken, when, and what a taken one skips.
+
+use std::cmp::Ordering;
+
+use super::key_state::{KeyState, Waiting};
+use super::store::Store;
+use crate::pattern::plan::Skip;
+
+/// Takes complete matches in the order of their first events, as long as no partial match that began earlier is
+/// alive; each one skips others. `taken` gets the last steps of the taken ones, with their references.
+pub(crate) fn take(state: &mut KeyState, skip: Skip, store: &mut Store, taken: &mut Vec<u32>) {
+    while let Some(waiting) = state.waiting.as_deref_mut() {
+        let best = (0..waiting.len()).min_by(|&a, &b| order(&waiting[a], &waiting[b], store));
+        let Some(best) = best else { break };
+        let alive = state.groups.iter().flat_map(|g| &g.runs).map(|r| store.sequence(r.first)).min();
+        if alive.is_some_and(|first| first < waiting[best].first) {
+            break;
+        }
+        let best = waiting.swap_remove(best);
+        taken.push(best.node);
+        prune(state, skip, &best, store);
+    }
+    if state.waiting.as_ref().is_some_and(|w| w.is_empty()) {
+        state.waiting = None;
+    }
+}
+
+/// The order in which complete matches are taken: by first event, then the one complete earlier, then at the first
+/// difference the earlier event, or the earlier stage.
+fn order(a: &Waiting, b: &Waiting, store: &Store) -> Ordering {
+    a.first.cmp(&b.first).then(a.moment.cmp(&b.moment)).then_with(|| {
+        let (mut left, mut right) = (Vec::new(), Vec::new());
+        store.path(a.node, &mut left);
+        store.path(b.node, &mut right);
+        let steps =
+            |path: Vec<(u32, u32)>| path.into_iter().map(|(event, stage)| (store.sequence(event), stage));
+        let difference =
+            steps(left.clone()).zip(steps(right.clone())).map(|(l, r)| l.cmp(&r)).find(|o| o.is_ne());
+        // Where one goes on from the other (absences at one deadline), the longer one is taken first, as FlinkCEP does.
+        difference.unwrap_or(right.len().cmp(&left.len()))
+    })
+}
+
+/// Drops what a taken match skips.
+fn prune(state: &mut KeyState, skip: Skip, taken: &Waiting, store: &mut Store) {
+    let mut path = Vec::new();
+    store.path(taken.node, &mut path);
+    let of_stage = |stage: usize| move |step: &&(u32, u32)| step.1 as usize == stage;
+    // What began from `from` up to, but not including, `until` is skipped.
+    let (from, until) = match skip {
+        Skip::NoSkip => return,
+        Skip::ToNext => (taken.first, taken.first + 1),
+        Skip::PastLast => (0, path.last().map_or(0, |(event, _)| store.sequence(*event) + 1)),
+        Skip::ToFirst(stage) => {
+            (0, path.iter().find(of_stage(stage)).map_or(0, |(event, _)| store.sequence(*event)))
+        }
+        Skip::ToLast(stage) => {
+            (0, path.iter().rfind(of_stage(stage)).map_or(0, |(event, _)| store.sequence(*event)))
+        }
+    };
+    let skipped = |first: u64| (from..until).contains(&first);
+    for group in &mut state.groups {
+        group.runs.retain(|run| {
+            let drop = skipped(store.sequence(run.first));
+            if drop {
+                store.release(run.node);
+            }
+            !drop
+        });
+    }
+    state.groups.retain(|g| !g.runs.is_empty());
+    if let Some(waiting) = state.waiting.as_deref_mut() {
+        waiting.retain(|w| {
+            let drop = skipped(w.first);
+            if drop {
+                store.release(w.node);
+            }
+            !drop
+        });
+    }
+}

@@ -1,0 +1,287 @@
+//! The automaton as a table. A state says along which edges a partial match still waits; a cell says, for one
+//! combination of true and false conditions, what becomes of it: nothing at run time walks a graph.
+//!
+//! States and cells are made when they are first needed. A path that several positions can account for is one partial
+//! match in one state (its threads), so that the same match is never found twice.
+
+use smallvec::SmallVec;
+
+use super::set::{AtomId, Compiled};
+use crate::pattern::ast::LinkKind;
+use crate::pattern::nfa::{Edge, PositionId, Target};
+use crate::pattern::plan::StageId;
+
+/// The number of a state within its table.
+pub(crate) type StateId = u32;
+
+/// No wait left.
+pub(crate) const DEAD: StateId = 0;
+/// Before the first event.
+pub(crate) const START: StateId = 1;
+/// The cell that changes nothing.
+pub(crate) const NOTHING: u32 = 0;
+
+/// States with up to this many conditions have all their cells in an array.
+const DENSE: usize = 8;
+
+/// What is waited for since one position accepted.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Thread {
+    position: PositionId,
+    /// Whether no event has come since: strict links and `not next` look at the next one.
+    fresh: bool,
+    /// The position's edges that are still waited along.
+    alive: Vec<u32>,
+}
+
+/// The thread before the first event stands at no position.
+const BEGINNING: PositionId = PositionId::MAX;
+
+#[derive(Debug)]
+pub(crate) struct State {
+    threads: Vec<Thread>,
+    /// The conditions that its cells depend on.
+    pub(crate) care: Vec<AtomId>,
+    cells: Cells,
+    /// Whether it completes a match at its deadline.
+    pub(crate) at_deadline: bool,
+    /// Whether it waits for an event.
+    pub(crate) waits: bool,
+}
+
+#[derive(Debug)]
+enum Cells {
+    Dense(Vec<u32>),
+    Sparse(hashbrown::HashMap<Bits, u32, ahash::RandomState>),
+}
+
+/// The conditions of a state that are true, in the order of its `care`.
+pub(crate) type Bits = SmallVec<[u64; 2]>;
+
+/// What an event does to a partial match.
+#[derive(Debug)]
+pub(crate) struct Cell {
+    /// What the partial match still waits for.
+    pub(crate) keep: StateId,
+    /// The stages that take the event.
+    pub(crate) takes: SmallVec<[Take; 2]>,
+    /// Whether it completes the match without being part of it: the pattern ends with `not next`.
+    pub(crate) completes: bool,
+}
+
+/// A stage that takes an event: a new partial match that goes one step further.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Take {
+    pub(crate) stage: StageId,
+    pub(crate) next: StateId,
+    pub(crate) complete: bool,
+}
+
+/// The states and cells of one pattern that one shard has met so far.
+#[derive(Debug)]
+pub(crate) struct Table {
+    pub(crate) states: Vec<State>,
+    numbers: hashbrown::HashMap<Vec<Thread>, StateId, ahash::RandomState>,
+    pub(crate) cells: Vec<Cell>,
+    /// How many states or cells there may be before those that no partial match is in are forgotten.
+    limit: usize,
+}
+
+/// Where the limit begins; patterns as people write them have some dozens of states.
+const LIMIT: usize = 50_000;
+
+const UNKNOWN: u32 = u32::MAX;
+
+impl Table {
+    pub(crate) fn new(pattern: &Compiled) -> Table {
+        let nothing = Cell { keep: DEAD, takes: SmallVec::new(), completes: false };
+        let mut table = Table {
+            states: Vec::new(),
+            numbers: hashbrown::HashMap::default(),
+            cells: vec![nothing],
+            limit: LIMIT,
+        };
+        table.state(pattern, Vec::new());
+        let alive = (0..pattern.automaton.start.len() as u32).collect();
+        table.state(pattern, vec![Thread { position: BEGINNING, fresh: false, alive }]);
+        table
+    }
+
+    /// Whether there are more states or cells than a table should have.
+    pub(crate) fn is_full(&self) -> bool {
+        self.states.len().max(self.cells.len()) > self.limit
+    }
+
+    /// Begins anew with only the states that `states` gives, and tells it their new numbers. They are few in patterns
+    /// as people write them; in others this bounds the table by what partial matches really need.
+    pub(crate) fn rebuild<'s>(&mut self, pattern: &Compiled, states: impl Iterator<Item = &'s mut StateId>) {
+        let old = std::mem::replace(self, Table::new(pattern));
+        for state in states {
+            *state = self.state(pattern, old.states[*state as usize].threads.clone());
+        }
+        self.limit = LIMIT.max(self.states.len() * 2);
+    }
+
+    /// The cell of a state for the given conditions.
+    #[inline]
+    pub(crate) fn cell(&mut self, pattern: &Compiled, state: StateId, bits: &Bits) -> u32 {
+        let known = match &self.states[state as usize].cells {
+            Cells::Dense(cells) => cells[bits.first().copied().unwrap_or(0) as usize],
+            Cells::Sparse(cells) => cells.get(bits).copied().unwrap_or(UNKNOWN),
+        };
+        if known != UNKNOWN { known } else { self.make_cell(pattern, state, bits) }
+    }
+
+    #[cold]
+    fn make_cell(&mut self, pattern: &Compiled, state: StateId, bits: &Bits) -> u32 {
+        let cell = self.transition(pattern, state, bits);
+        let number = if cell.keep == state && cell.takes.is_empty() && !cell.completes {
+            NOTHING
+        } else {
+            self.cells.push(cell);
+            self.cells.len() as u32 - 1
+        };
+        match &mut self.states[state as usize].cells {
+            Cells::Dense(cells) => cells[bits.first().copied().unwrap_or(0) as usize] = number,
+            Cells::Sparse(cells) => {
+                cells.insert(bits.clone(), number);
+            }
+        }
+        number
+    }
+
+    /// The rules of language.md, "How a pattern matches", for one event.
+    fn transition(&mut self, pattern: &Compiled, state: StateId, bits: &Bits) -> Cell {
+        let from = &self.states[state as usize];
+        let is_true = |atom: AtomId| {
+            let place = from.care.binary_search(&atom);
+            place.is_ok_and(|i| bits.get(i / 64).is_some_and(|word| word >> (i % 64) & 1 == 1))
+        };
+        let accepts = |stage: StageId| is_true(pattern.accept[stage]);
+        let stopped = |stage: StageId| pattern.until[stage].is_some_and(is_true);
+        let yields = |edge: &Edge| edge.yields_to.iter().any(|&s| accepts(s) && !stopped(s));
+
+        let mut kept: Vec<Thread> = Vec::new();
+        let mut taken: Vec<(StageId, Vec<PositionId>, bool)> = Vec::new();
+        let mut completes = false;
+        for thread in &from.threads {
+            let edges = edges_of(pattern, thread.position);
+            let alive = || thread.alive.iter().map(|&e| (e, &edges[e as usize]));
+            // What `not next` excludes ends everything; greedy loops hide their own events from it.
+            if thread.fresh && alive().any(|(_, e)| !yields(e) && e.not_next.iter().any(|&s| accepts(s))) {
+                continue;
+            }
+            // What `not followed by` excludes ends everything but a match that is complete with this event.
+            let excluded = alive().any(|(_, e)| e.not_followed.iter().any(|&s| accepts(s)));
+            let mut still = Vec::new();
+            for (number, edge) in alive() {
+                if yields(edge) {
+                    continue;
+                }
+                let stays = match edge.target {
+                    Target::NextEvent => {
+                        completes |= !excluded;
+                        false
+                    }
+                    Target::Deadline => true,
+                    Target::Position(position) => {
+                        let target = &pattern.automaton.positions[position as usize];
+                        let (accepted, stopped) = (accepts(target.stage), stopped(target.stage));
+                        if accepted && !stopped {
+                            let at = match taken.iter().position(|(stage, ..)| *stage == target.stage) {
+                                Some(at) => at,
+                                None => {
+                                    taken.push((target.stage, Vec::new(), false));
+                                    taken.len() - 1
+                                }
+                            };
+                            taken[at].2 |= target.accepting;
+                            if !excluded {
+                                taken[at].1.push(position);
+                            }
+                            edge.link == LinkKind::FollowedByAny
+                        } else if stopped && edge.in_loop {
+                            false
+                        } else {
+                            match edge.link {
+                                LinkKind::Next => false,
+                                LinkKind::FollowedByAny => true,
+                                _ => !(accepted && stopped),
+                            }
+                        }
+                    }
+                };
+                if stays {
+                    still.push(number);
+                }
+            }
+            if !excluded && !still.is_empty() {
+                kept.push(Thread { position: thread.position, fresh: false, alive: still });
+            }
+        }
+        let keep = if state == START { START } else { self.state(pattern, kept) };
+        let mut takes = SmallVec::new();
+        for (stage, positions, complete) in taken {
+            let threads = positions.into_iter().map(|position| begin(pattern, position)).collect();
+            let next = self.state(pattern, threads);
+            if next != DEAD || complete {
+                takes.push(Take { stage, next, complete });
+            }
+        }
+        Cell { keep, takes, completes }
+    }
+
+    /// The number of a state.
+    fn state(&mut self, pattern: &Compiled, mut threads: Vec<Thread>) -> StateId {
+        threads.retain(|t| !t.alive.is_empty());
+        threads.sort();
+        threads.dedup();
+        if let Some(&number) = self.numbers.get(&threads) {
+            return number;
+        }
+        let alive = || {
+            let of = |t: &Thread| edges_of(pattern, t.position);
+            threads.iter().flat_map(move |t| t.alive.iter().map(move |&e| &of(t)[e as usize]))
+        };
+        let mut care = Vec::new();
+        for edge in alive() {
+            let mut stages: SmallVec<[StageId; 8]> = SmallVec::new();
+            stages.extend(edge.yields_to.iter().chain(&edge.not_next).chain(&edge.not_followed).copied());
+            if let Target::Position(position) = edge.target {
+                stages.push(pattern.automaton.positions[position as usize].stage);
+            }
+            for stage in stages {
+                care.push(pattern.accept[stage]);
+                care.extend(pattern.until[stage]);
+            }
+        }
+        care.sort_unstable();
+        care.dedup();
+        let cells = if care.len() <= DENSE {
+            Cells::Dense(vec![UNKNOWN; 1 << care.len()])
+        } else {
+            Cells::Sparse(hashbrown::HashMap::default())
+        };
+        let at_deadline = alive().any(|e| e.target == Target::Deadline);
+        let waits = alive().any(|e| e.target != Target::Deadline);
+        let number = self.states.len() as StateId;
+        self.numbers.insert(threads.clone(), number);
+        self.states.push(State { threads, care, cells, at_deadline, waits });
+        number
+    }
+}
+
+/// All waits of a position, right after it accepted.
+fn begin(pattern: &Compiled, position: PositionId) -> Thread {
+    let edges = edges_of(pattern, position);
+    let strict =
+        |e: &Edge| e.link == LinkKind::Next || !e.not_next.is_empty() || e.target == Target::NextEvent;
+    Thread { position, fresh: edges.iter().any(strict), alive: (0..edges.len() as u32).collect() }
+}
+
+fn edges_of(pattern: &Compiled, position: PositionId) -> &[Edge] {
+    if position == BEGINNING {
+        return &pattern.automaton.start;
+    }
+    &pattern.automaton.positions[position as usize].edges
+}

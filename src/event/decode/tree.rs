@@ -1,0 +1,138 @@
+//! Which parts of an event are wanted: the paths of all wanted fields as one tree, so that a line is walked once.
+
+use hashbrown::HashMap;
+
+use crate::event::{FieldPath, Schema, Segment};
+
+/// The number of a node in its tree; 0 is the whole event.
+pub(super) type NodeId = u32;
+
+/// The wanted parts of an event.
+#[derive(Debug, Clone)]
+pub(super) struct Tree {
+    nodes: Vec<Node>,
+}
+
+/// A wanted value, or one that has wanted parts, or both.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Node {
+    /// The slot that it fills.
+    pub(super) slot: Option<u32>,
+    /// Whether it is the event time.
+    pub(super) is_time: bool,
+    /// Whether it is the type.
+    pub(super) is_type: bool,
+    /// Its wanted members.
+    pub(super) members: Names,
+    /// Its wanted elements by index, in order.
+    pub(super) elements: Vec<(u64, NodeId)>,
+    /// Its wanted elements counted from the end (the last is 1).
+    pub(super) from_end: Vec<(u64, NodeId)>,
+    /// The nodes below it: what is forgotten where a member comes again.
+    pub(super) below: Vec<NodeId>,
+}
+
+impl Tree {
+    /// The tree of a schema's fields and of the two fields that every event is read for.
+    pub(super) fn new(schema: &Schema, type_field: &FieldPath, time_field: &FieldPath) -> Tree {
+        let mut tree = Tree { nodes: vec![Node::default()] };
+        for (slot, path) in schema.fields.iter().enumerate() {
+            tree.grow(path).slot = Some(slot as u32);
+        }
+        tree.grow(type_field).is_type = true;
+        tree.grow(time_field).is_time = true;
+        tree
+    }
+
+    pub(super) fn node(&self, id: NodeId) -> &Node {
+        &self.nodes[id as usize]
+    }
+
+    /// The node of a path.
+    fn grow(&mut self, path: &FieldPath) -> &mut Node {
+        let mut way = vec![0];
+        let mut at = 0;
+        for segment in &path.0 {
+            let next = self.nodes.len() as NodeId;
+            let node = &mut self.nodes[at as usize];
+            at = match segment {
+                Segment::Name(name) => node.members.get_or_insert(name, next),
+                Segment::Index(index) => {
+                    let (list, number) = match index {
+                        0.. => (&mut node.elements, index.unsigned_abs()),
+                        _ => (&mut node.from_end, index.unsigned_abs()),
+                    };
+                    match list.binary_search_by_key(&number, |(n, _)| *n) {
+                        Ok(known) => list[known].1,
+                        Err(place) => {
+                            list.insert(place, (number, next));
+                            next
+                        }
+                    }
+                }
+            };
+            if at == next {
+                self.nodes.push(Node::default());
+                way.iter().for_each(|&above| self.nodes[above as usize].below.push(next));
+            }
+            way.push(at);
+        }
+        &mut self.nodes[at as usize]
+    }
+}
+
+/// Numbers by name: a short list is compared one by one, a long one is hashed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Names {
+    /// Each with some of its bytes as one number, which tells most names apart.
+    list: Vec<(u64, Box<str>, u32)>,
+    map: HashMap<Box<str>, u32, ahash::RandomState>,
+}
+
+impl Names {
+    const SHORT: usize = 8;
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    #[inline(always)]
+    pub(super) fn get(&self, name: &str) -> Option<u32> {
+        if self.list.len() > Self::SHORT {
+            return self.map.get(name).copied();
+        }
+        let ends = ends(name.as_bytes());
+        let same = |known: &str| known.len() == name.len() && (name.len() <= 8 || known == name);
+        self.list.iter().find(|(e, known, _)| *e == ends && same(known)).map(|(_, _, number)| *number)
+    }
+
+    /// The number that a name has, or else gets.
+    pub(super) fn get_or_insert(&mut self, name: &str, number: u32) -> u32 {
+        const FIRST_LONG: usize = Names::SHORT + 1;
+        if let Some(known) = self.get(name) {
+            return known;
+        }
+        self.list.push((ends(name.as_bytes()), name.into(), number));
+        match self.list.len() {
+            ..=Self::SHORT => {}
+            FIRST_LONG => {
+                self.map = self.list.iter().map(|(_, name, number)| (name.clone(), *number)).collect()
+            }
+            _ => _ = self.map.insert(name.into(), number),
+        }
+        number
+    }
+}
+
+/// The first and last bytes of a name: all of them where there are at most eight.
+#[inline(always)]
+fn ends(name: &[u8]) -> u64 {
+    match (name.first_chunk(), name.last_chunk(), name) {
+        (Some(&first), Some(&last), _) => {
+            u64::from(u32::from_le_bytes(first)) << 32 | u64::from(u32::from_le_bytes(last))
+        }
+        (_, _, [first, .., last]) => u64::from_le_bytes([*first, name[1], *last, 0, 0, 0, 0, 0]),
+        (_, _, [only]) => u64::from(*only),
+        _ => 0,
+    }
+}

@@ -1,0 +1,295 @@
+//! What an expression is worth: three-valued, never failing. What it reads from events comes through `Env`, so the
+//! engine, `select` and tests share this one evaluator.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+
+use super::ast::ArithmeticOp;
+use super::expr::{Aggregate, Attribute, CompareOp, Expr, Pick};
+use super::function;
+use super::plan::StageId;
+use crate::event::Value;
+
+/// The events that an expression can see.
+pub trait Env<'a> {
+    /// An attribute of the event being tested.
+    fn this(&self, attribute: &Attribute) -> Value<'a>;
+    /// An attribute of an event that a stage has accepted; null where there is none.
+    fn pick(&self, stage: StageId, pick: Pick, attribute: &Attribute) -> Value<'a>;
+    /// How many events a stage has accepted.
+    fn count(&self, stage: StageId) -> usize;
+    /// An attribute of each event that a stage has accepted, in order of acceptance.
+    fn each(&self, stage: StageId, attribute: &Attribute, with: &mut dyn FnMut(Value<'a>));
+    /// The n-th key value.
+    fn key(&self, index: usize) -> Value<'a>;
+    /// Counts a type error.
+    fn type_error(&self);
+}
+
+/// The value of an expression.
+pub fn eval<'a>(expr: &'a Expr, env: &impl Env<'a>) -> Value<'a> {
+    match expr {
+        Expr::Const(value) => borrowed(value),
+        Expr::This(attribute) => env.this(attribute),
+        Expr::Stage(stage, pick, attribute) => env.pick(*stage, *pick, attribute),
+        Expr::Key(index) => env.key(*index),
+        Expr::Aggregate(aggregate, stage, attribute) => {
+            aggregated(*aggregate, *stage, attribute.as_ref(), env)
+        }
+        Expr::Call(function, args) => {
+            function::call(*function, args.iter().map(|a| eval(a, env)), &|| env.type_error())
+        }
+        Expr::Not(inner) => truth_value(truth(inner, env).map(|t| !t)),
+        Expr::Negate(inner) => {
+            let value = eval(inner, env);
+            match &value {
+                Value::Duration(d) => d.checked_neg().map_or(Value::Null, Value::Duration),
+                Value::Float(f) => Value::Float(-f),
+                _ => arithmetic(&Value::Int(0), ArithmeticOp::Sub, &value).unwrap_or_else(|| wrong(env)),
+            }
+        }
+        Expr::Or(terms) => truth_value(any(terms.iter().map(|t| truth(t, env)))),
+        Expr::And(terms) => truth_value(any(terms.iter().map(|t| truth(t, env).map(|v| !v))).map(|t| !t)),
+        Expr::Chain(first, rest) => {
+            let mut total = eval(first, env);
+            for (op, operand) in rest {
+                let operand = eval(operand, env);
+                total = arithmetic(&total, *op, &operand).unwrap_or_else(|| wrong(env));
+            }
+            total
+        }
+        Expr::Compare(left, op, right) => truth_value(compare(&eval(left, env), *op, &eval(right, env), env)),
+        Expr::IsNull(inner, negated) => Value::Bool(eval(inner, env).is_null() != *negated),
+        Expr::In(inner, list, negated) => {
+            let value = eval(inner, env);
+            let found = any(list.iter().map(|item| compare(&value, CompareOp::Eq, &eval(item, env), env)));
+            truth_value(found.map(|t| t != *negated))
+        }
+        Expr::Between(inner, low, high, negated) => {
+            let value = eval(inner, env);
+            let above = compare(&value, CompareOp::Ge, &eval(low, env), env);
+            let below = compare(&value, CompareOp::Le, &eval(high, env), env);
+            truth_value(any([above, below].into_iter().map(|t| t.map(|v| !v))).map(|out| out == *negated))
+        }
+        Expr::Matches(inner, regex, negated) => match eval(inner, env) {
+            Value::Str(text) => Value::Bool(regex.is_match(&text) != *negated),
+            Value::Null => Value::Null,
+            _ => wrong(env),
+        },
+    }
+}
+
+/// Whether an expression is true: false where it is false, null or no truth value.
+pub fn is_true<'a>(expr: &'a Expr, env: &impl Env<'a>) -> bool {
+    truth(expr, env) == Some(true)
+}
+
+fn truth<'a>(expr: &'a Expr, env: &impl Env<'a>) -> Option<bool> {
+    match eval(expr, env) {
+        Value::Bool(b) => Some(b),
+        Value::Null => None,
+        _ => {
+            env.type_error();
+            None
+        }
+    }
+}
+
+/// SQL's `or`: true if any is true, else null if any is null, else false. Stops at the first that is true.
+fn any(values: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    let mut result = Some(false);
+    for value in values {
+        match value {
+            Some(true) => return Some(true),
+            Some(false) => {}
+            None => result = None,
+        }
+    }
+    result
+}
+
+fn truth_value<'a>(truth: Option<bool>) -> Value<'a> {
+    truth.map_or(Value::Null, Value::Bool)
+}
+
+fn wrong<'a>(env: &impl Env<'a>) -> Value<'a> {
+    env.type_error();
+    Value::Null
+}
+
+/// A constant without copying its text.
+fn borrowed<'a>(value: &'a Value<'static>) -> Value<'a> {
+    match value {
+        Value::Str(text) => Value::Str(Cow::Borrowed(text)),
+        Value::Json(text) => Value::Json(Cow::Borrowed(text)),
+        other => other.clone(),
+    }
+}
+
+fn compare<'a>(left: &Value<'_>, op: CompareOp, right: &Value<'_>, env: &impl Env<'a>) -> Option<bool> {
+    match left.compare(right) {
+        Some(order) => Some(holds(op, order)),
+        None => {
+            if !left.is_null() && !right.is_null() {
+                env.type_error();
+            }
+            None
+        }
+    }
+}
+
+/// Whether an order satisfies a comparison.
+pub fn holds(op: CompareOp, order: Ordering) -> bool {
+    match op {
+        CompareOp::Eq => order == Ordering::Equal,
+        CompareOp::Ne => order != Ordering::Equal,
+        CompareOp::Lt => order == Ordering::Less,
+        CompareOp::Le => order != Ordering::Greater,
+        CompareOp::Gt => order == Ordering::Greater,
+        CompareOp::Ge => order != Ordering::Less,
+    }
+}
+
+/// A float, or null where it is not finite.
+pub fn float<'a>(value: f64) -> Value<'a> {
+    if value.is_finite() { Value::Float(value) } else { Value::Null }
+}
+
+/// An integer, or null where it does not fit.
+pub fn int<'a>(value: i128) -> Value<'a> {
+    i64::try_from(value).map_or(Value::Null, Value::Int)
+}
+
+/// The number as an integer, where it is one.
+fn as_int(value: &Value<'_>) -> Option<i128> {
+    match value {
+        Value::Int(i) => Some(i128::from(*i)),
+        Value::UInt(u) => Some(i128::from(*u)),
+        _ => None,
+    }
+}
+
+/// The number as a float, where it is a number.
+pub fn as_float(value: &Value<'_>) -> Option<f64> {
+    match value {
+        Value::Float(f) => Some(*f),
+        _ => as_int(value).map(|i| i as f64),
+    }
+}
+
+/// `left op right`; `None` where their kinds do not go together.
+fn arithmetic<'a>(left: &Value<'_>, op: ArithmeticOp, right: &Value<'_>) -> Option<Value<'a>> {
+    use ArithmeticOp::*;
+    use Value::{Duration, Null, Time};
+    if left.is_null() || right.is_null() {
+        return Some(Null);
+    }
+    if let (Some(a), Some(b)) = (as_int(left), as_int(right)) {
+        return Some(match op {
+            Add => int(a + b),
+            Sub => int(a - b),
+            Mul => a.checked_mul(b).map_or(Null, int),
+            Div if b == 0 => Null,
+            Div if a % b == 0 => int(a / b),
+            Div => float(a as f64 / b as f64),
+            Rem if b == 0 => Null,
+            Rem => int(a % b),
+        });
+    }
+    if let (Some(a), Some(b)) = (as_float(left), as_float(right)) {
+        return Some(match op {
+            Add => float(a + b),
+            Sub => float(a - b),
+            Mul => float(a * b),
+            Div => float(a / b),
+            Rem => float(a % b),
+        });
+    }
+    let span = |ms: Option<i64>| ms.map_or(Null, Duration);
+    let time = |ms: Option<i64>| ms.map_or(Null, Time);
+    Some(match (left, op, right) {
+        (Time(a), Sub, Time(b)) => span(a.checked_sub(*b)),
+        (Time(a), Add, Duration(b)) | (Duration(b), Add, Time(a)) => time(a.checked_add(*b)),
+        (Time(a), Sub, Duration(b)) => time(a.checked_sub(*b)),
+        (Duration(a), Add, Duration(b)) => span(a.checked_add(*b)),
+        (Duration(a), Sub, Duration(b)) => span(a.checked_sub(*b)),
+        (Duration(a), Mul, Value::Int(b)) | (Value::Int(b), Mul, Duration(a)) => span(a.checked_mul(*b)),
+        (Duration(a), Div, Value::Int(b)) => span(a.checked_div(*b)),
+        (Duration(a), Div, Duration(b)) => return arithmetic(&Value::Int(*a), Div, &Value::Int(*b)),
+        _ => return None,
+    })
+}
+
+/// A sum as the language counts it: exact among integers, from the first float on in floats.
+#[derive(Default)]
+struct Sum {
+    whole: i128,
+    float: Option<f64>,
+    values: u64,
+    wrong: bool,
+}
+
+impl Sum {
+    fn add(&mut self, value: &Value<'_>) {
+        if value.is_null() {
+            return;
+        }
+        self.values += 1;
+        match (as_int(value), value) {
+            (Some(i), _) => match &mut self.float {
+                Some(total) => *total += i as f64,
+                None => self.whole = self.whole.saturating_add(i),
+            },
+            (None, Value::Float(f)) => self.float = Some(self.float.unwrap_or(self.whole as f64) + f),
+            _ => self.wrong = true,
+        }
+    }
+}
+
+fn aggregated<'a>(
+    aggregate: Aggregate,
+    stage: StageId,
+    attribute: Option<&Attribute>,
+    env: &impl Env<'a>,
+) -> Value<'a> {
+    let Some(attribute) = attribute else {
+        return int(env.count(stage) as i128);
+    };
+    match aggregate {
+        Aggregate::Count => int(env.count(stage) as i128),
+        Aggregate::First => env.pick(stage, Pick::Index(0), attribute),
+        Aggregate::Last => env.pick(stage, Pick::Last, attribute),
+        Aggregate::Sum | Aggregate::Avg => {
+            let mut sum = Sum::default();
+            env.each(stage, attribute, &mut |value| sum.add(&value));
+            match (sum.wrong, aggregate, sum.float) {
+                (true, _, _) => wrong(env),
+                (_, Aggregate::Sum, None) => int(sum.whole),
+                (_, Aggregate::Sum, Some(total)) => float(total),
+                _ if sum.values == 0 => Value::Null,
+                (_, _, total) => float(total.unwrap_or(sum.whole as f64) / sum.values as f64),
+            }
+        }
+        Aggregate::Min | Aggregate::Max => {
+            let (mut best, mut mixed) = (Value::Null, false);
+            env.each(stage, attribute, &mut |value| {
+                if value.is_null() {
+                    return;
+                }
+                if best.is_null() {
+                    // A value of a kind that has no order cannot be the least one either.
+                    mixed |= value.compare(&value).is_none();
+                    best = value;
+                    return;
+                }
+                match value.compare(&best) {
+                    Some(Ordering::Less) if aggregate == Aggregate::Min => best = value,
+                    Some(Ordering::Greater) if aggregate == Aggregate::Max => best = value,
+                    Some(_) => {}
+                    None => mixed = true,
+                }
+            });
+            if mixed { wrong(env) } else { best }
+        }
+    }
+}
