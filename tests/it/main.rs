@@ -4,5 +4,6 @@ mod conformance;
 mod examples;
 mod language;
 mod naive;
+mod order;
 mod scenarios;
 mod tidy;
