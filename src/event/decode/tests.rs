@@ -1,3 +1,5 @@
+//! What lines of JSON are read as, against what serde_json reads.
+
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
