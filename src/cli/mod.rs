@@ -1,11 +1,55 @@
-//! The command line: one file per command.
+//! The command line: one file per command. Exit status: 0 for success, 1 for a failed read or write (or a failed
+//! check), 2 for a bad pattern or bad flags.
 
-use std::process::ExitCode;
-
+pub mod completions;
+mod load;
+pub mod replay;
 pub mod scenario;
 pub mod test;
 
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Complex event processing: patterns over event streams, and the same answer every time.
+#[derive(Debug, Parser)]
+#[command(name = "sequor", version, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run patterns over recorded events and write every match
+    Replay(replay::ReplayArgs),
+    /// Run scenario tests of patterns
+    Test(test::Arguments),
+    /// Print a completion script for a shell
+    Completions(completions::CompletionsArgs),
+}
+
 /// Runs the program.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    match Cli::parse().command {
+        Command::Replay(args) => replay::run(args),
+        Command::Test(args) => test::run(&args),
+        Command::Completions(args) => completions::run(&args),
+    }
+}
+
+/// Bad flags or a bad pattern.
+const USAGE: u8 = 2;
+
+/// Writes a line to standard error.
+fn say(text: impl AsRef<str>) {
+    // Where even standard error is closed there is nobody left to tell.
+    let _ = writeln!(io::stderr(), "{}", text.as_ref());
+}
+
+/// Says what is wrong and gives the exit status.
+fn fail(status: u8, text: impl AsRef<str>) -> ExitCode {
+    say(format!("sequor: {}", text.as_ref()));
+    ExitCode::from(status)
 }

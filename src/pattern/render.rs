@@ -3,7 +3,7 @@
 use super::diagnostic::{Diagnostic, Diagnostics, Severity, Span};
 
 /// The widest excerpt of a line, in columns. Of longer lines the part around the mark is shown.
-const WIDTH: usize = 100;
+const WIDTH: usize = 120;
 /// How many characters before the mark are shown of a line that is cut.
 const BEFORE: usize = 40;
 /// Tab stops.
@@ -136,8 +136,8 @@ fn mark_line(line: &str, start: usize, end: usize, mark: char) -> (String, Strin
     let mut marks = String::new();
     let mut columns = 0;
     // The first character shown: all before the mark, or some where that would be too many.
-    let before =
-        line[..start].char_indices().rev().map(|(at, _)| at).nth(BEFORE).filter(|_| start > WIDTH / 2);
+    let before = line[..start].char_indices().rev().map(|(at, _)| at).nth(BEFORE);
+    let before = before.filter(|_| line.len() > WIDTH && start > WIDTH / 2);
     if before.is_some() {
         text.push('…');
         marks.push(' ');

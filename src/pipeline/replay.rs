@@ -12,7 +12,7 @@ use super::output::{Found, write_merged};
 use super::progress::Progress;
 use crate::connect::{Source, Stretch};
 use crate::engine::{Counters, Engine, PatternSet};
-use crate::event::decode::{Decoder, LINE_BYTES_MAX};
+use crate::event::decode::{DeadLetter, Decoded, Decoder, LINE_BYTES_MAX, Reason};
 use crate::event::key::KeyHasher;
 use crate::event::record::StreamSettings;
 use crate::event::{Batch, Position};
@@ -263,6 +263,12 @@ struct Partition {
     next: Position,
 }
 
+/// A line that is longer than the limit.
+fn too_long(raw: Vec<u8>, at: Position) -> Decoded {
+    let letter = DeadLetter { after: 0, offset: at.offset, reason: Reason::TooLong(LINE_BYTES_MAX), raw };
+    Decoded { dead: vec![letter], lines: 1, ..Decoded::default() }
+}
+
 impl<'a> Feeder<'a> {
     #[expect(clippy::too_many_arguments, reason = "called once, by `run`, with its own parts")]
     fn new(
@@ -310,9 +316,7 @@ impl<'a> Feeder<'a> {
                     None
                 }
                 Some(Stretch::Lines(lines)) => Some(partition.decoder.decode(lines, partition.next)),
-                Some(Stretch::TooLong(head)) => {
-                    Some(partition.decoder.too_long(head, partition.next, LINE_BYTES_MAX))
-                }
+                Some(Stretch::TooLong(raw)) => Some(too_long(raw, partition.next)),
             };
             if let Some(decoded) = decoded {
                 partition.next.offset += decoded.lines;

@@ -10,7 +10,7 @@ mod tree;
 pub use dead::{DeadLetter, Reason};
 
 use self::scan::{Malformed, Quoted, Scanner};
-use self::tree::{Names, NodeId, Tree};
+use self::tree::{Names, Node, NodeId, Tree};
 use super::key::KeyHasher;
 use super::record::StreamSettings;
 use super::{Block, FieldPath, Head, Position, Row, Schema, Slot, Timestamp, TypeId};
@@ -71,7 +71,7 @@ impl Decoder {
         let mut found = Decoded::default();
         let block = &mut found.block;
         block.heads.reserve(self.expected);
-        block.slots.reserve(self.expected * self.width);
+        block.slots.reserve(self.expected * self.width + 1);
         block.key_hashes.reserve(self.expected * self.keys.len());
         let mut walk = Walk {
             tree: &self.tree,
@@ -79,6 +79,7 @@ impl Decoder {
             scan: Scanner::new(&text),
             slots: &mut block.slots,
             base: 0,
+            width: self.width,
             unescaped: &mut block.unescaped,
             time: Time::Missing,
             kind: TypeId::NONE,
@@ -87,7 +88,7 @@ impl Decoder {
             let position = Position { offset: first.offset + found.lines, ..first };
             found.lines += 1;
             let start = walk.scan.at;
-            let reason = match walk.line(self.width) {
+            let reason = match walk.line() {
                 Ok(Line::Blank) => match invalid.next_if(|(line, _)| *line == found.lines - 1) {
                     None => {
                         found.blank += 1;
@@ -107,12 +108,9 @@ impl Decoder {
                 Ok(Line::Event { from, to }) => match walk.time {
                     Time::At(time) => {
                         let head = Head { time, position, kind: walk.kind, raw: from as u32..to as u32 };
-                        let row = Row {
-                            head: &head,
-                            text: &text,
-                            unescaped: walk.unescaped,
-                            slots: &walk.slots[walk.base..],
-                        };
+                        walk.slots.truncate(walk.base + self.width);
+                        let slots = &walk.slots[walk.base..];
+                        let row = Row { head: &head, text: &text, unescaped: walk.unescaped, slots };
                         block.key_hashes.extend(self.keys.iter().map(|key| self.hasher.hash(&row, key)));
                         block.heads.push(head);
                         continue;
@@ -206,19 +204,21 @@ struct Walk<'a, 't> {
     slots: &'a mut Vec<Slot>,
     /// The first slot of this line.
     base: usize,
+    /// Slots of an event. One more, which does not stay, is for what has no slot: a time or type that no pattern reads.
+    width: usize,
     unescaped: &'a mut String,
     time: Time,
     kind: TypeId,
 }
 
 impl Walk<'_, '_> {
-    /// Takes one line and its line break. The slots of an event, and of a malformed line, are there afterwards.
+    /// Takes one line and its line break. Slots are there afterwards, even of a malformed line.
     #[inline]
-    fn line(&mut self, width: usize) -> Result<Line, Malformed> {
+    fn line(&mut self) -> Result<Line, Malformed> {
         self.base = self.slots.len();
         let line = match self.scan.past_space() {
             b'{' => {
-                self.slots.resize(self.base + width, Slot::Null);
+                self.slots.resize(self.base + self.width + 1, Slot::Null);
                 self.time = Time::Missing;
                 self.kind = TypeId::NONE;
                 let from = self.scan.at;
@@ -295,19 +295,22 @@ impl Walk<'_, '_> {
         let tree = self.tree;
         let node = tree.node(id);
         for &below in &node.below {
-            self.put(below, Slot::Null);
+            self.forget(tree.node(below));
         }
+        // Values are written where they stay: moving a `Slot` about is what would cost most here.
+        let place = self.base + node.slot.map_or(self.width, |slot| slot as usize);
         let from = self.scan.at;
-        let slot = match self.scan.peek() {
+        match self.scan.peek() {
             b'"' => {
                 self.scan.at += 1;
                 let string = self.scan.string()?;
+                self.slots[place] =
+                    Slot::Str { at: string.from as u32, len: (string.to - string.from) as u32 };
                 if string.escaped {
                     let at = self.unescaped.len();
                     self.scan.unescape(string, self.unescaped);
-                    Slot::Unescaped { at: at as u32, len: (self.unescaped.len() - at) as u32 }
-                } else {
-                    Slot::Str { at: string.from as u32, len: (string.to - string.from) as u32 }
+                    self.slots[place] =
+                        Slot::Unescaped { at: at as u32, len: (self.unescaped.len() - at) as u32 };
                 }
             }
             bracket @ (b'{' | b'[') => {
@@ -316,54 +319,61 @@ impl Walk<'_, '_> {
                     b'[' if !(node.elements.is_empty() && node.from_end.is_empty()) => self.array(id)?,
                     _ => self.scan.skip()?,
                 }
-                Slot::Json { at: from as u32, len: (self.scan.at - from) as u32 }
+                self.slots[place] = Slot::Json { at: from as u32, len: (self.scan.at - from) as u32 };
             }
-            b'-' | b'0'..=b'9' => self.scan.number()?,
-            _ => self.scan.word()?,
-        };
-        self.put(id, slot);
+            b'-' | b'0'..=b'9' => self.scan.number(&mut self.slots[place])?,
+            _ => self.slots[place] = self.scan.word()?,
+        }
+        if node.is_time {
+            self.time = self.time_of(&self.slots[place]);
+        }
+        if node.is_type {
+            self.kind = self.type_of(&self.slots[place]);
+        }
+        if matches!(self.slots[place], Slot::Float(float) if float.is_infinite()) {
+            self.slots[place] = Slot::Null;
+        }
         Ok(())
     }
 
-    /// Puts a value where its node says.
-    #[inline]
-    fn put(&mut self, node: NodeId, value: Slot) {
-        let node = self.tree.node(node);
+    /// What a wanted part was before a member that came again.
+    fn forget(&mut self, node: &Node) {
         if let Some(slot) = node.slot {
-            self.slots[self.base + slot as usize] = match value {
-                Slot::Float(float) if float.is_infinite() => Slot::Null,
-                value => value,
-            };
+            self.slots[self.base + slot as usize] = Slot::Null;
         }
         if node.is_time {
-            self.time = self.time_of(value);
+            self.time = Time::Missing;
         }
         if node.is_type {
-            self.kind = match self.text_of(value) {
-                Some(name) => self.types.get(name).map_or(TypeId::OTHER, TypeId),
-                None => TypeId::NONE,
-            };
+            self.kind = TypeId::NONE;
         }
     }
 
-    fn time_of(&self, value: Slot) -> Time {
-        let whole = match value {
+    fn type_of(&self, value: &Slot) -> TypeId {
+        match self.text_of(value) {
+            Some(name) => self.types.get(name).map_or(TypeId::OTHER, TypeId),
+            None => TypeId::NONE,
+        }
+    }
+
+    fn time_of(&self, value: &Slot) -> Time {
+        let whole = match *value {
             Slot::Null => return Time::Missing,
             Slot::Int(ms) => Some(ms),
             // From -2^63 up to, but not including, 2^63: what a whole float converts to exactly.
             Slot::Float(ms) if ms.trunc() == ms && (-(2f64.powi(63))..2f64.powi(63)).contains(&ms) => {
                 Some(ms as i64)
             }
-            other => self
-                .text_of(other)
+            _ => self
+                .text_of(value)
                 .and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok())
                 .map(|time| time.timestamp_millis()),
         };
         whole.map_or(Time::Invalid, |ms| Time::At(Timestamp(ms)))
     }
 
-    fn text_of(&self, value: Slot) -> Option<&str> {
-        match value {
+    fn text_of(&self, value: &Slot) -> Option<&str> {
+        match *value {
             Slot::Str { at, len } => Some(&self.scan.text[at as usize..][..len as usize]),
             Slot::Unescaped { at, len } => Some(&self.unescaped[at as usize..][..len as usize]),
             _ => None,

@@ -92,7 +92,7 @@ impl<'t> Scanner<'t> {
     }
 
     /// The rest of a string whose opening quote was passed.
-    #[inline]
+    #[inline(always)]
     pub(super) fn string(&mut self) -> Result<Quoted, Malformed> {
         let from = self.at;
         let mut escaped = false;
@@ -150,45 +150,45 @@ impl<'t> Scanner<'t> {
         Ok(())
     }
 
-    /// A number. An integer of 64 bits is kept exactly, others are floats, infinite where they are
-    /// too large for one.
-    #[inline]
-    pub(super) fn number(&mut self) -> Result<Slot, Malformed> {
+    /// A number. An integer of 64 bits is kept exactly, others are floats, infinite where they are too large for one.
+    #[inline(always)]
+    pub(super) fn number(&mut self, out: &mut Slot) -> Result<(), Malformed> {
         let start = self.at;
         let negative = self.peek() == b'-';
         self.at += usize::from(negative);
         let mut value: u64 = 0;
+        let first = self.peek();
         let whole = self.digits(&mut value)?;
-        if whole > 1 && self.text.as_bytes()[self.at - whole] == b'0' {
+        if first == b'0' && whole > 1 {
             return Err(Malformed);
         }
         let next = self.peek();
-        if !matches!(next, b'.' | b'e' | b'E') {
-            return Ok(match whole {
-                ..19 if negative => Slot::Int(-(value as i64)),
-                ..19 => Slot::Int(value as i64),
-                _ => self.long_number(start),
-            });
+        if !matches!(next, b'.' | b'e' | b'E') && whole < 19 {
+            *out = Slot::Int(if negative { -(value as i64) } else { value as i64 });
+            return Ok(());
         }
         let mut fraction = 0;
         if next == b'.' {
             self.at += 1;
             fraction = self.digits(&mut value)?;
         }
-        if matches!(self.peek(), b'e' | b'E') {
+        let exponent = matches!(self.peek(), b'e' | b'E');
+        if exponent {
             self.at += 1;
             self.at += usize::from(matches!(self.peek(), b'+' | b'-'));
             self.digits(&mut 0)?;
-            return Ok(self.long_number(start));
         }
-        // Both are exact as floats up to here, so their quotient is the float nearest to what is written.
+        // Up to 10^15 both are exact as floats, so their quotient is the float nearest to what is written.
         const POWERS: [f64; 16] =
             [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
-        if whole + fraction > 15 {
-            return Ok(self.long_number(start));
+        match POWERS.get(fraction) {
+            Some(power) if whole + fraction <= 15 && !exponent => {
+                let float = value as f64 / power;
+                *out = Slot::Float(if negative { -float } else { float });
+            }
+            _ => *out = self.long_number(start),
         }
-        let float = value as f64 / POWERS[fraction];
-        Ok(Slot::Float(if negative { -float } else { float }))
+        Ok(())
     }
 
     /// At least one digit; how many. The value wraps around: it counts only for few digits.

@@ -329,3 +329,14 @@ proptest! {
         prop_assert_eq!(rows(&whole), [rows(&parts[0]), rows(&parts[1])].concat());
     }
 }
+
+#[test]
+fn many_names_are_told_apart() {
+    let names: Vec<String> = (0..40).map(|i| format!("{}{i}", "n".repeat(i % 11))).collect();
+    let line = names.iter().enumerate().map(|(i, name)| format!(",\"{name}\":{i}")).collect::<String>();
+    for count in [1, 7, 8, 9, 40] {
+        let fields: Vec<&str> = names[..count].iter().map(String::as_str).collect();
+        let wanted: Vec<Value> = (0..count as i64).map(Value::Int).collect();
+        assert_eq!(values(&fields, &format!("{{\"ts\":1{line}}}")), wanted);
+    }
+}

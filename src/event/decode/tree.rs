@@ -84,7 +84,8 @@ impl Tree {
 /// Numbers by name: a short list is compared one by one, a long one is hashed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
-    list: Vec<(Box<str>, u32)>,
+    /// Each with some of its bytes as one number, which tells most names apart.
+    list: Vec<(u64, Box<str>, u32)>,
     map: HashMap<Box<str>, u32, ahash::RandomState>,
 }
 
@@ -95,12 +96,14 @@ impl Names {
         self.list.is_empty()
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn get(&self, name: &str) -> Option<u32> {
-        if self.list.len() <= Self::SHORT {
-            return self.list.iter().find(|(known, _)| **known == *name).map(|(_, number)| *number);
+        if self.list.len() > Self::SHORT {
+            return self.map.get(name).copied();
         }
-        self.map.get(name).copied()
+        let ends = ends(name.as_bytes());
+        let same = |known: &str| known.len() == name.len() && (name.len() <= 8 || known == name);
+        self.list.iter().find(|(e, known, _)| *e == ends && same(known)).map(|(_, _, number)| *number)
     }
 
     /// The number that a name has, or else gets.
@@ -109,12 +112,27 @@ impl Names {
         if let Some(known) = self.get(name) {
             return known;
         }
-        self.list.push((name.into(), number));
+        self.list.push((ends(name.as_bytes()), name.into(), number));
         match self.list.len() {
             ..=Self::SHORT => {}
-            FIRST_LONG => self.map = self.list.iter().cloned().collect(),
+            FIRST_LONG => {
+                self.map = self.list.iter().map(|(_, name, number)| (name.clone(), *number)).collect()
+            }
             _ => _ = self.map.insert(name.into(), number),
         }
         number
+    }
+}
+
+/// The first and last bytes of a name: all of them where there are at most eight.
+#[inline(always)]
+fn ends(name: &[u8]) -> u64 {
+    match (name.first_chunk(), name.last_chunk(), name) {
+        (Some(&first), Some(&last), _) => {
+            u64::from(u32::from_le_bytes(first)) << 32 | u64::from(u32::from_le_bytes(last))
+        }
+        (_, _, [first, .., last]) => u64::from_le_bytes([*first, name[1], *last, 0, 0, 0, 0, 0]),
+        (_, _, [only]) => u64::from(*only),
+        _ => 0,
     }
 }

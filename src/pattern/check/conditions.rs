@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use regex::{Regex, RegexBuilder};
 
-use super::Report;
 use super::paths::{Place, Scope};
+use super::{Report, kinds};
 use crate::event::Value;
 use crate::pattern::ast::{self, CompareOp, ExprKind, Literal, Name, PathSegment};
 use crate::pattern::code;
@@ -26,6 +26,18 @@ impl Conditions {
         Conditions { regex_bytes, regexes: BTreeMap::new() }
     }
 
+    /// A condition, resolved.
+    pub(super) fn condition(
+        &mut self,
+        ast: &ast::Expr,
+        scope: &mut Scope<'_, '_>,
+        report: &mut Report<'_>,
+    ) -> Expr {
+        let condition = self.compile(ast, scope, report);
+        kinds::truth(&condition, ast.span, report);
+        condition
+    }
+
     /// The expression, resolved. What is wrong is reported, and null put in its place.
     pub(super) fn compile(
         &mut self,
@@ -38,40 +50,60 @@ impl Conditions {
             ExprKind::Literal(literal) => Expr::Const(constant(literal)),
             ExprKind::Path(path) => scope.value(path, report),
             ExprKind::Call { name, args } => self.call(name, args, ast.span, scope, report),
-            ExprKind::Or(operands) => Expr::Or(self.all(operands, scope, report)),
-            ExprKind::And(operands) => Expr::And(self.all(operands, scope, report)),
-            ExprKind::Not(operand) => Expr::Not(one(operand)),
+            ExprKind::Or(operands) => Expr::Or(self.conditions(operands, scope, report)),
+            ExprKind::And(operands) => Expr::And(self.conditions(operands, scope, report)),
+            ExprKind::Not(operand) => Expr::Not(Box::new(self.condition(operand, scope, report))),
             ExprKind::Negate(operand) => Expr::Negate(one(operand)),
             ExprKind::Chain(first, rest) => {
                 let first = one(first);
                 Expr::Chain(first, rest.iter().map(|(op, operand)| (*op, *one(operand))).collect())
             }
             ExprKind::Compare(left, op, right) => {
-                let resolved = Expr::Compare(one(left), *op, one(right));
+                let resolved = (one(left), one(right));
                 warn_of_null(left, *op, right, ast.span, report);
-                resolved
+                kinds::compare(&resolved.0, &resolved.1, ast.span, report);
+                Expr::Compare(resolved.0, *op, resolved.1)
             }
             ExprKind::IsNull { expr, negated } => Expr::IsNull(one(expr), *negated),
             ExprKind::In { expr, list, negated } => {
                 let expr = one(expr);
-                Expr::In(expr, self.all(list, scope, report), *negated)
+                let resolved = self.all(list, scope, report);
+                resolved
+                    .iter()
+                    .zip(list)
+                    .for_each(|(value, ast)| kinds::compare(&expr, value, ast.span, report));
+                Expr::In(expr, resolved, *negated)
             }
             ExprKind::Between { expr, low, high, negated } => {
-                Expr::Between(one(expr), one(low), one(high), *negated)
+                let (expr, least, most) = (one(expr), one(low), one(high));
+                kinds::compare(&expr, &least, low.span, report);
+                kinds::compare(&expr, &most, high.span, report);
+                Expr::Between(expr, least, most, *negated)
             }
             ExprKind::Like { expr, pattern, negated } => {
-                let expr = one(expr);
-                self.regex(expr, like(&pattern.text), pattern.span, *negated, report)
+                let tested = one(expr);
+                kinds::text(&tested, expr.span, report);
+                self.regex(tested, like(&pattern.text), pattern.span, *negated, report)
             }
             ExprKind::Matches { expr, regex, negated } => {
-                let expr = one(expr);
-                self.regex(expr, regex.text.clone(), regex.span, *negated, report)
+                let tested = one(expr);
+                kinds::text(&tested, expr.span, report);
+                self.regex(tested, regex.text.clone(), regex.span, *negated, report)
             }
         }
     }
 
     fn all(&mut self, list: &[ast::Expr], scope: &mut Scope<'_, '_>, report: &mut Report<'_>) -> Vec<Expr> {
         list.iter().map(|expr| self.compile(expr, scope, report)).collect()
+    }
+
+    fn conditions(
+        &mut self,
+        list: &[ast::Expr],
+        scope: &mut Scope<'_, '_>,
+        report: &mut Report<'_>,
+    ) -> Vec<Expr> {
+        list.iter().map(|expr| self.condition(expr, scope, report)).collect()
     }
 
     fn regex(

@@ -2,6 +2,7 @@
 //! diagnostics and no plan; whoever holds a plan may rely on all of them.
 
 mod conditions;
+mod kinds;
 mod paths;
 mod rules;
 
@@ -182,7 +183,7 @@ fn plan(
     let stages = structure.stages.iter().enumerate().map(|(id, draft)| {
         scope.place = Place::Stage(id);
         let mut compile =
-            |expr: &Option<&ast::Expr>| expr.map(|expr| conditions.compile(expr, &mut scope, report));
+            |expr: &Option<&ast::Expr>| expr.map(|expr| conditions.condition(expr, &mut scope, report));
         draft.stage(compile(&draft.condition), compile(&draft.until))
     });
     let stages = stages.collect();

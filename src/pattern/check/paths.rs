@@ -10,6 +10,7 @@ use crate::pattern::code;
 use crate::pattern::diagnostic::{Diagnostic, Span};
 use crate::pattern::expr::{Attribute, Expr, Pick};
 use crate::pattern::plan::StageId;
+use crate::pattern::print::print_path;
 use crate::pattern::similar::similar;
 
 /// What an event has besides its fields.
@@ -100,7 +101,11 @@ impl<'s, 'a> Scope<'s, 'a> {
         {
             return Some(Expr::Key(*key));
         }
-        if let Some(mistake) = self.misspelt_stage(path) {
+        if let Some(mut mistake) = self.misspelt_stage(path) {
+            if let (Place::Stage(_), Some(help)) = (self.place, &mut mistake.help) {
+                let text = print_path(path);
+                help.push_str(&format!(" For a field of the event being tested write `this.{text}`"));
+            }
             return report.refuse(mistake);
         }
         if self.place == Place::Select {
@@ -153,7 +158,7 @@ impl<'s, 'a> Scope<'s, 'a> {
         let read = &self.structure.stages[stage];
         let name = &read.name.text;
         if read.negated {
-            let message = format!("`{name}` is a negation: it has no events, so this is always null");
+            let message = format!("`{name}` is a negation: there are no events of it to read");
             report.push(
                 Diagnostic::new(code::NEGATED_STAGE_READ, span, message)
                     .related(read.name.span, "negated here"),
@@ -164,7 +169,7 @@ impl<'s, 'a> Scope<'s, 'a> {
             && place < stage
             && stage >= self.structure.stages[place].loop_end
         {
-            let message = format!("`{name}` comes later: it has no events yet, so this is always null");
+            let message = format!("`{name}` comes later: there are no events of it yet");
             report.push(
                 Diagnostic::new(code::LATER_STAGE_READ, span, message)
                     .help(format!("put the condition on `{name}`"))
@@ -185,14 +190,7 @@ impl<'s, 'a> Scope<'s, 'a> {
         let near = self.stage_meant(&first.text)?;
         let mistake =
             Diagnostic::new(code::UNKNOWN_STAGE, first.span, format!("there is no stage `{}`", first.text));
-        let mistake = match self.place {
-            Place::Stage(_) => mistake.help(format!(
-                "did you mean `{near}`? If `{0}` is a field of the event, write `this.{0}`",
-                first.text
-            )),
-            Place::Select => mistake.help(format!("did you mean `{near}`?")),
-        };
-        Some(mistake.suggest(first.span, near))
+        Some(mistake.help(format!("did you mean `{near}`?")).suggest(first.span, near))
     }
 
     /// The stage that was most likely meant by an unknown name.
@@ -209,7 +207,7 @@ impl<'s, 'a> Scope<'s, 'a> {
 
     /// The mistake of reading the event being tested in `select`, where there is none.
     pub(super) fn no_event(&self, path: &Path) -> Diagnostic {
-        let text = crate::pattern::print::print_path(path);
+        let text = print_path(path);
         let message = format!("`{text}` of which event? In `select` no event is being tested");
         let mistake = Diagnostic::new(code::NO_EVENT, path.span, message);
         let bare = text.strip_prefix("this.").unwrap_or(&text).to_owned();
@@ -256,7 +254,7 @@ fn meta(name: &Name, report: &mut Report<'_>) -> Option<Attribute> {
 }
 
 fn event_is_no_value(path: &Path) -> Diagnostic {
-    let text = crate::pattern::print::print_path(path);
+    let text = print_path(path);
     Diagnostic::new(code::BAD_PATH, path.span, "a stage's event is no value").help(format!(
         "name one of its fields, as in `{text}.id`; for a field of the event being tested write `this.{text}`"
     ))

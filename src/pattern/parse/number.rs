@@ -10,6 +10,7 @@ use nom::sequence::{pair, preceded, terminated};
 
 use super::lexical::{Lexeme, Scan};
 use super::token::{Kind, goes_on_name};
+use crate::event::TimeSpan;
 use crate::pattern::code;
 use crate::pattern::diagnostic::{Diagnostic, Span};
 
@@ -20,6 +21,17 @@ pub const UNITS: [(&str, u64); 6] =
 /// A number or a duration.
 pub(super) fn number(input: &str) -> Scan<'_, Lexeme> {
     alt((terminated(alt((float, whole)), end), terminated(duration, end), malformed)).parse(input)
+}
+
+/// The length of time that a text says, as in `within`; also `0`. For settings and flags.
+pub fn duration_of(text: &str) -> Result<TimeSpan, String> {
+    if text == "0" {
+        return Ok(TimeSpan(0));
+    }
+    match number(text) {
+        Ok(("", Lexeme { kind: Some(Kind::Duration(ms)), mistakes })) if mistakes.is_empty() => Ok(TimeSpan(ms)),
+        _ => Err("a duration is numbers with units, as in 500ms, 10s or 1h30m; the units are ms, s, m, h, d and w".into()),
+    }
 }
 
 /// No letter, digit or further fraction may follow a number at once.

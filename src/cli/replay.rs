@@ -1,0 +1,253 @@
+//! `sequor replay`: patterns over recorded events.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::io::{self, BufWriter, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{USAGE, fail, load, say};
+use crate::connect::{self, Source};
+use crate::event::record::StreamSettings;
+use crate::event::{TimeSpan, Timestamp};
+use crate::pattern::parse::duration_of;
+use crate::pattern::plan::Plan;
+use crate::pipeline::{Failure, Input, Outputs, Progress, Replay, Summary};
+
+/// The stream of inputs that name none.
+const DEFAULT_STREAM: &str = "events";
+
+/// The arguments of `sequor replay`.
+#[derive(Debug, Args)]
+pub struct ReplayArgs {
+    /// A file of patterns
+    #[arg(short, long = "pattern", value_name = "FILE", required = true)]
+    patterns: Vec<PathBuf>,
+    /// Events as JSON lines, `-` for standard input; each input is a partition, of the stream `events` if none is
+    /// named. Files that end in .gz or .zst are unpacked. Default: standard input
+    #[arg(short, long = "input", value_name = "[STREAM=]FILE")]
+    inputs: Vec<String>,
+    /// Where matches go, as JSON lines; `-` for standard output
+    #[arg(short, long, value_name = "FILE", default_value = "-")]
+    output: String,
+    /// Where late events go; otherwise they are only counted
+    #[arg(long, value_name = "FILE")]
+    late: Option<PathBuf>,
+    /// Where lines go that are no events; otherwise they are only counted
+    #[arg(long, value_name = "FILE")]
+    dead_letter: Option<PathBuf>,
+    /// How far behind the highest event time of its partition an event may come and still count
+    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = duration_of)]
+    out_of_orderness: TimeSpan,
+    /// The field that holds the event time: epoch milliseconds or an RFC 3339 string
+    #[arg(long, value_name = "PATH", default_value = "ts")]
+    time_field: String,
+    /// The field that holds the event type
+    #[arg(long, value_name = "PATH", default_value = "type")]
+    type_field: String,
+    /// Shards that match side by side; the output is the same for any number
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
+    /// Events that are passed on together; the output is the same for any number
+    #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
+    batch_size: u32,
+    /// Events that may wait for the watermark to pass them
+    #[arg(long, value_name = "N", default_value_t = 10_000_000)]
+    max_buffered_events: usize,
+    /// Neither progress nor summary on standard error
+    #[arg(short, long)]
+    quiet: bool,
+}
+
+/// Runs the replay.
+pub fn run(args: ReplayArgs) -> ExitCode {
+    let plans = match load::patterns(&args.patterns) {
+        Ok(plans) => plans,
+        Err(status) => return status,
+    };
+    let named: Vec<(String, String)> = match args.inputs.as_slice() {
+        [] => vec![(DEFAULT_STREAM.into(), "-".into())],
+        inputs => inputs.iter().map(|i| stream_and_file(i)).collect(),
+    };
+    if let Err(problem) = check_files(&args, &named) {
+        return fail(USAGE, problem);
+    }
+    warn_of_unread_streams(&plans, &named);
+
+    let mut inputs = Vec::new();
+    let mut total_bytes = Some(0);
+    for (stream, file) in named {
+        match connect::file::open(&file) {
+            Ok(source) => {
+                let size = std::fs::metadata(&file).ok().filter(|m| m.is_file()).map(|m| m.len());
+                total_bytes = total_bytes.zip(size).map(|(a, b)| a + b);
+                let name = if file == "-" { "standard input".into() } else { format!("`{file}`") };
+                inputs.push(Input { stream, name, source: Box::new(source) as Box<dyn Source> });
+            }
+            Err(error) => return fail(1, format!("cannot open the input `{file}`: {error}")),
+        }
+    }
+    let outputs = match open_outputs(&args) {
+        Ok(outputs) => outputs,
+        Err((file, error)) => return fail(1, format!("cannot write to `{file}`: {error}")),
+    };
+    let progress = Arc::new(Progress::default());
+    let replay = Replay {
+        plans,
+        settings: StreamSettings {
+            type_field: args.type_field,
+            time_field: args.time_field,
+            out_of_orderness: args.out_of_orderness,
+        },
+        inputs,
+        threads: usize::from(args.threads),
+        batch_size: args.batch_size as usize,
+        max_buffered_events: args.max_buffered_events,
+        progress: Arc::clone(&progress),
+    };
+    #[expect(clippy::disallowed_methods, reason = "the summary tells how long it took; no output depends on it")]
+    let begun = Instant::now();
+    let shows = !args.quiet && io::stderr().is_terminal();
+    let result = with_progress(shows, &progress, total_bytes, begun, || replay.run(outputs));
+    match result {
+        Ok(summary) => {
+            if !args.quiet {
+                summarize(&summary, begun.elapsed());
+            }
+            ExitCode::SUCCESS
+        }
+        // Whoever read the matches has seen enough.
+        Err(Failure::Write(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(failure) => fail(1, failure.to_string()),
+    }
+}
+
+/// The stream and the file of an `--input`. A path separator before the `=` means that there is no stream.
+fn stream_and_file(input: &str) -> (String, String) {
+    match input.split_once('=') {
+        Some((stream, file)) if !stream.is_empty() && !stream.contains(['/', '\\', '.']) => (stream.into(), file.into()),
+        _ => (DEFAULT_STREAM.into(), input.into()),
+    }
+}
+
+/// No file may be written twice, or read and written.
+fn check_files(args: &ReplayArgs, inputs: &[(String, String)]) -> Result<(), String> {
+    let same_place = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+    let read: BTreeSet<PathBuf> = inputs.iter().filter(|i| i.1 != "-").map(|i| same_place(Path::new(&i.1))).collect();
+    if inputs.iter().filter(|i| i.1 == "-").count() > 1 {
+        return Err("standard input can be only one of the inputs".into());
+    }
+    let mut written = BTreeSet::new();
+    let output = (args.output != "-").then(|| PathBuf::from(&args.output));
+    for path in output.iter().chain(&args.late).chain(&args.dead_letter) {
+        // Devices like /dev/null may be written to by everybody.
+        if path.exists() && !path.is_file() {
+            continue;
+        }
+        let place = same_place(path);
+        if read.contains(&place) {
+            return Err(format!("`{}` is an input: write to another file", path.display()));
+        }
+        if !written.insert(place) {
+            return Err(format!("`{}` is given for two outputs: each needs a file of its own", path.display()));
+        }
+    }
+    Ok(())
+}
+
+fn warn_of_unread_streams(plans: &[Plan], inputs: &[(String, String)]) {
+    for plan in plans {
+        for stream in plan.streams.iter().flatten() {
+            if !inputs.iter().any(|(s, _)| s == stream) {
+                let name = &plan.name;
+                say(format!("warning: pattern `{name}` reads the stream `{stream}`, which no --input names (--input {stream}=FILE)"));
+            }
+        }
+    }
+}
+
+fn open_outputs(args: &ReplayArgs) -> Result<Outputs<'static>, (String, io::Error)> {
+    let create = |path: &Path| -> Result<Box<dyn Write + Send>, (String, io::Error)> {
+        match File::create(path) {
+            Ok(file) => Ok(Box::new(BufWriter::with_capacity(1 << 18, file))),
+            Err(error) => Err((path.display().to_string(), error)),
+        }
+    };
+    Ok(Outputs {
+        matches: match args.output.as_str() {
+            "-" => Box::new(BufWriter::with_capacity(1 << 16, io::stdout())),
+            file => create(Path::new(file))?,
+        },
+        late: args.late.as_deref().map(create).transpose()?,
+        dead_letters: args.dead_letter.as_deref().map(create).transpose()?,
+    })
+}
+
+/// Runs `work`, and shows how far it has come while it runs.
+fn with_progress<T>(shows: bool, progress: &Progress, total: Option<u64>, begun: Instant, work: impl FnOnce() -> T) -> T {
+    if !shows {
+        return work();
+    }
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let shower = scope.spawn(|| {
+            let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
+            let template = if total.is_some() { "{bar:30} {percent:>3}%  {msg}" } else { "{spinner} {bytes}  {msg}" };
+            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            while !done.load(Relaxed) {
+                let rate = progress.events() as f64 / begun.elapsed().as_secs_f64().max(0.001);
+                let time = Timestamp(progress.time());
+                let (events, matches) = (count(progress.events()), count(progress.matches()));
+                bar.set_position(progress.bytes());
+                bar.set_message(format!("{events} events, {}/s, {matches} matches, at {time}", count(rate as u64)));
+                thread::park_timeout(Duration::from_millis(100));
+            }
+            bar.finish_and_clear();
+        });
+        let result = work();
+        done.store(true, Relaxed);
+        shower.thread().unpark();
+        result
+    })
+}
+
+fn summarize(summary: &Summary, took: Duration) {
+    let (lines, engine) = (&summary.ingest, &summary.engine);
+    let seconds = took.as_secs_f64();
+    let rate = count((lines.events as f64 / seconds.max(1e-9)) as u64);
+    say(format!("{} events in {seconds:.2} s ({rate} events/s)", count(lines.events)));
+    say(format!(
+        "{} matches, {} timeouts; {} late, {} dead letters, {} blank lines",
+        count(engine.matches),
+        count(engine.timeouts),
+        count(lines.late),
+        count(lines.dead_letters),
+        count(lines.blank)
+    ));
+    for (name, without) in summary.patterns.iter().zip(&engine.without_key).filter(|(_, n)| **n > 0) {
+        say(format!("{} events had no key for pattern `{name}`", count(*without)));
+    }
+    if engine.type_errors > 0 {
+        say(format!("{} comparisons of values of different kinds (null)", count(engine.type_errors)));
+    }
+}
+
+/// A number with its thousands apart.
+fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
