@@ -115,7 +115,12 @@ pub fn compile(paths: &[PathBuf]) -> Result<Vec<Plan>, String> {
             wrong +=
                 &Source::new(&path.display().to_string(), &text).render_all(&compiled.diagnostics, false);
         }
-        plans.extend(compiled.plans);
+        for plan in compiled.plans {
+            if plans.iter().any(|other: &Plan| other.name == plan.name) {
+                wrong += &format!("{}: there is another pattern called `{}`\n", path.display(), plan.name);
+            }
+            plans.push(plan);
+        }
     }
     if wrong.is_empty() { Ok(plans) } else { Err(wrong) }
 }
