@@ -8,6 +8,7 @@ pub mod eval;
 pub mod expr;
 pub mod function;
 pub mod nfa;
+mod numeric;
 pub mod parse;
 pub mod plan;
 pub mod print;
