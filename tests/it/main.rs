@@ -7,5 +7,6 @@ mod generate;
 mod harness;
 mod language;
 mod naive;
+mod order;
 mod scenarios;
 mod tidy;
