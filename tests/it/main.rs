@@ -1,6 +1,9 @@
 //! The integration tests: one binary, one module per subject.
 
+mod conformance;
 mod examples;
 mod language;
+mod naive;
+mod order;
 mod scenarios;
 mod tidy;

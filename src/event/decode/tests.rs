@@ -1,4 +1,4 @@
-//! What lines of JSON are read as, against what serde_json reads.
+//! The decoder against examples, a tree of the same text, and damaged lines.
 
 use proptest::prelude::*;
 use serde_json::Value as Json;
