@@ -34,11 +34,7 @@ pub(super) fn patterns(files: &[PathBuf]) -> Result<Vec<Plan>, ExitCode> {
         }
         for plan in of_file {
             if let Some((_, other)) = plans.iter().find(|(p, _)| p.name == plan.name) {
-                let text = format!(
-                    "the pattern `{}` is in both `{}` and `{name}`: rename one",
-                    plan.name,
-                    other.display()
-                );
+                let text = format!("the pattern `{}` is in both `{}` and `{name}`: rename one", plan.name, other.display());
                 return Err(fail(USAGE, text));
             }
             plans.push((plan, file));

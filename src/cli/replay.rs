@@ -112,10 +112,7 @@ pub fn run(args: ReplayArgs) -> ExitCode {
         max_buffered_events: args.max_buffered_events,
         progress: Arc::clone(&progress),
     };
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the summary tells how long it took; no output depends on it"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the summary tells how long it took; no output depends on it")]
     let begun = Instant::now();
     let shows = !args.quiet && io::stderr().is_terminal();
     let result = with_progress(shows, &progress, total_bytes, begun, || replay.run(outputs));
@@ -135,9 +132,7 @@ pub fn run(args: ReplayArgs) -> ExitCode {
 /// The stream and the file of an `--input`. A path separator before the `=` means that there is no stream.
 fn stream_and_file(input: &str) -> (String, String) {
     match input.split_once('=') {
-        Some((stream, file)) if !stream.is_empty() && !stream.contains(['/', '\\', '.']) => {
-            (stream.into(), file.into())
-        }
+        Some((stream, file)) if !stream.is_empty() && !stream.contains(['/', '\\', '.']) => (stream.into(), file.into()),
         _ => (DEFAULT_STREAM.into(), input.into()),
     }
 }
@@ -145,8 +140,7 @@ fn stream_and_file(input: &str) -> (String, String) {
 /// No file may be written twice, or read and written.
 fn check_files(args: &ReplayArgs, inputs: &[(String, String)]) -> Result<(), String> {
     let same_place = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    let read: BTreeSet<PathBuf> =
-        inputs.iter().filter(|i| i.1 != "-").map(|i| same_place(Path::new(&i.1))).collect();
+    let read: BTreeSet<PathBuf> = inputs.iter().filter(|i| i.1 != "-").map(|i| same_place(Path::new(&i.1))).collect();
     if inputs.iter().filter(|i| i.1 == "-").count() > 1 {
         return Err("standard input can be only one of the inputs".into());
     }
@@ -162,10 +156,7 @@ fn check_files(args: &ReplayArgs, inputs: &[(String, String)]) -> Result<(), Str
             return Err(format!("`{}` is an input: write to another file", path.display()));
         }
         if !written.insert(place) {
-            return Err(format!(
-                "`{}` is given for two outputs: each needs a file of its own",
-                path.display()
-            ));
+            return Err(format!("`{}` is given for two outputs: each needs a file of its own", path.display()));
         }
     }
     Ok(())
@@ -176,9 +167,7 @@ fn warn_of_unread_streams(plans: &[Plan], inputs: &[(String, String)]) {
         for stream in plan.streams.iter().flatten() {
             if !inputs.iter().any(|(s, _)| s == stream) {
                 let name = &plan.name;
-                say(format!(
-                    "warning: pattern `{name}` reads the stream `{stream}`, which no --input names (--input {stream}=FILE)"
-                ));
+                say(format!("warning: pattern `{name}` reads the stream `{stream}`, which no --input names (--input {stream}=FILE)"));
             }
         }
     }
@@ -202,13 +191,7 @@ fn open_outputs(args: &ReplayArgs) -> Result<Outputs<'static>, (String, io::Erro
 }
 
 /// Runs `work`, and shows how far it has come while it runs.
-fn with_progress<T>(
-    shows: bool,
-    progress: &Progress,
-    total: Option<u64>,
-    begun: Instant,
-    work: impl FnOnce() -> T,
-) -> T {
+fn with_progress<T>(shows: bool, progress: &Progress, total: Option<u64>, begun: Instant, work: impl FnOnce() -> T) -> T {
     if !shows {
         return work();
     }
@@ -216,20 +199,14 @@ fn with_progress<T>(
     thread::scope(|scope| {
         let shower = scope.spawn(|| {
             let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr());
-            let template =
-                if total.is_some() { "{bar:30} {percent:>3}%  {msg}" } else { "{spinner} {bytes}  {msg}" };
-            bar.set_style(
-                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
-            );
+            let template = if total.is_some() { "{bar:30} {percent:>3}%  {msg}" } else { "{spinner} {bytes}  {msg}" };
+            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
             while !done.load(Relaxed) {
                 let rate = progress.events() as f64 / begun.elapsed().as_secs_f64().max(0.001);
                 let time = Timestamp(progress.time());
                 let (events, matches) = (count(progress.events()), count(progress.matches()));
                 bar.set_position(progress.bytes());
-                bar.set_message(format!(
-                    "{events} events, {}/s, {matches} matches, at {time}",
-                    count(rate as u64)
-                ));
+                bar.set_message(format!("{events} events, {}/s, {matches} matches, at {time}", count(rate as u64)));
                 thread::park_timeout(Duration::from_millis(100));
             }
             bar.finish_and_clear();

@@ -29,13 +29,8 @@ pub fn duration_of(text: &str) -> Result<TimeSpan, String> {
         return Ok(TimeSpan(0));
     }
     match number(text) {
-        Ok(("", Lexeme { kind: Some(Kind::Duration(ms)), mistakes })) if mistakes.is_empty() => {
-            Ok(TimeSpan(ms))
-        }
-        _ => Err(
-            "a duration is numbers with units, as in 500ms, 10s or 1h30m; the units are ms, s, m, h, d and w"
-                .into(),
-        ),
+        Ok(("", Lexeme { kind: Some(Kind::Duration(ms)), mistakes })) if mistakes.is_empty() => Ok(TimeSpan(ms)),
+        _ => Err("a duration is numbers with units, as in 500ms, 10s or 1h30m; the units are ms, s, m, h, d and w".into()),
     }
 }
 
