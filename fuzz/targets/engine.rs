@@ -6,8 +6,6 @@
 #[allow(dead_code)]
 #[path = "../../tests/it/naive/mod.rs"]
 mod naive;
-#[allow(dead_code)]
-#[path = "../../tests/it/random.rs"]
 mod random;
 
 use std::io;

@@ -1,142 +1,143 @@
-//! One partition: its highest event time, which makes its watermark, what waits, and what was rejected.
+//! One partition: how far its time has come, and what of it waits.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
-use super::PartitionSettings;
-use super::reorder::{Buffer, Waiting};
+use super::merge::PartitionSettings;
+use super::rejected::{Rejected, RejectedKind};
 use crate::event::decode::DeadLetter;
-use crate::event::{Block, Timestamp};
+use crate::event::{Block, TimeSpan, Timestamp};
 
-/// A line that no pattern sees.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rejected {
-    /// The highest event time of its partition before it.
-    pub high: Option<Timestamp>,
-    /// The partition's number.
-    pub partition: u32,
-    /// What it is.
-    pub kind: RejectedKind,
+/// An event that waits. The order of the fields is the order in which events leave.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Entry {
+    pub(super) time: Timestamp,
+    /// The rank of its partition by position.
+    pub(super) rank: u32,
+    /// The number of its block; a partition's blocks are numbered in the order of their offsets.
+    pub(super) block: u64,
+    pub(super) row: u32,
 }
 
-/// What is rejected.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RejectedKind {
-    /// A late event.
-    Late {
-        /// Its offset.
-        offset: u64,
-        /// The partition's watermark when it came.
-        watermark: Timestamp,
-        /// The event as it came.
-        event: String,
-    },
-    /// A line that is no event.
-    Dead(DeadLetter),
-}
-
-impl Rejected {
-    /// Its place among all that is rejected.
-    pub fn order(&self) -> (Option<Timestamp>, u32, u64) {
-        let offset = match &self.kind {
-            RejectedKind::Late { offset, .. } => *offset,
-            RejectedKind::Dead(letter) => letter.offset,
-        };
-        (self.high, self.partition, offset)
-    }
-
-    /// Appends it as one JSON object, without a line break.
-    pub fn write_json(&self, out: &mut Vec<u8>) {
-        match &self.kind {
-            RejectedKind::Dead(letter) => letter.write_json(self.partition, out),
-            RejectedKind::Late { offset, watermark, event } => {
-                let head = format!(
-                    "{{\"reason\":\"late\",\"partition\":{},\"offset\":{offset},\"watermark\":{},\"event\":",
-                    self.partition, watermark.0
-                );
-                out.extend_from_slice(head.as_bytes());
-                // A line break can only stand between two tokens.
-                out.extend(event.bytes().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { b }));
-                out.push(b'}');
-            }
-        }
-    }
-}
-
+/// A partition of the input.
 #[derive(Debug)]
 pub(super) struct Partition {
-    settings: PartitionSettings,
-    high: Option<Timestamp>,
-    ended: bool,
-    pub(super) buffer: Buffer,
-    rejected: VecDeque<Rejected>,
+    pub(super) number: u32,
+    pub(super) rank: u32,
+    bound: TimeSpan,
+    /// The highest event time so far.
+    pub(super) highest: Option<Timestamp>,
+    pub(super) ended: bool,
+    /// What waits, as sorted runs, each at least twice as long as the next: an event is merged a logarithmic number of
+    /// times, and if all come in order there is one run, which only grows.
+    runs: Vec<Run>,
+    /// Late events and dead letters; their order is the order in which they came.
+    pub(super) rejected: VecDeque<Rejected>,
+}
+
+/// Events in order, the first `gone` of which have left.
+#[derive(Debug, Default)]
+struct Run {
+    entries: Vec<Entry>,
+    gone: usize,
+}
+
+impl Run {
+    fn waiting(&self) -> &[Entry] {
+        &self.entries[self.gone..]
+    }
+
+    fn merge(&mut self, other: &Run) {
+        self.entries.drain(..std::mem::take(&mut self.gone));
+        self.entries.extend_from_slice(other.waiting());
+        // Two runs in a row: the sort finds them, and merges.
+        self.entries.sort();
+    }
 }
 
 impl Partition {
-    pub(super) fn new(settings: PartitionSettings) -> Partition {
-        Partition { settings, high: None, ended: false, buffer: Buffer::default(), rejected: VecDeque::new() }
+    pub(super) fn new(settings: &PartitionSettings, rank: u32) -> Partition {
+        let bound = TimeSpan(settings.out_of_orderness.0.max(0));
+        let (number, runs, rejected) = (settings.number, Vec::new(), VecDeque::new());
+        Partition { number, rank, bound, highest: None, ended: false, runs, rejected }
     }
 
-    /// Judges the events of a block and keeps those in time; tells how many wait and how many are late.
-    pub(super) fn take(&mut self, block: &Block, dead: Vec<DeadLetter>, number: u64) -> (usize, u64) {
+    /// No event at or below it will be taken any more; none as long as any may come.
+    pub(super) fn watermark(&self) -> Option<Timestamp> {
+        self.highest?.0.checked_sub(self.bound.0)?.checked_sub(1).map(Timestamp)
+    }
+
+    /// Takes the next stretch of lines. How many of its events are not late.
+    pub(super) fn push(&mut self, block: &Arc<Block>, number: u64, dead: Vec<DeadLetter>) -> usize {
+        let mut entries = Vec::with_capacity(block.heads.len());
+        let mut sorted = true;
         let mut dead = dead.into_iter().peekable();
-        let (mut waiting, mut late) = (0, 0);
         for (row, head) in block.heads.iter().enumerate() {
-            while let Some(letter) = dead.next_if(|d| d.after <= row) {
-                self.reject(RejectedKind::Dead(letter));
+            while let Some(letter) = dead.next_if(|letter| letter.after <= row) {
+                self.reject(letter.offset, RejectedKind::Dead(letter));
             }
-            if let Some(watermark) = self.own_watermark().filter(|&w| head.time <= w) {
-                let offset = head.position.offset;
-                self.reject(RejectedKind::Late { offset, watermark, event: block.row(row).raw().to_owned() });
-                late += 1;
-                continue;
+            let time = head.time;
+            match self.highest {
+                Some(highest) if time < highest => {
+                    // At or below the watermark, without its overflow.
+                    if highest.0.abs_diff(time.0) > self.bound.0.unsigned_abs() {
+                        let watermark = self.watermark().unwrap_or(Timestamp::MIN);
+                        let kind = RejectedKind::Late { block: Arc::clone(block), row: row as u32, watermark };
+                        self.reject(head.position.offset, kind);
+                        continue;
+                    }
+                    sorted = false;
+                }
+                _ => self.highest = Some(time),
             }
-            self.high = self.high.max(Some(head.time));
-            self.buffer.push(Waiting {
-                time: head.time,
-                position: head.position,
-                block: number,
-                row: row as u32,
-            });
-            waiting += 1;
+            entries.push(Entry { time, rank: self.rank, block: number, row: row as u32 });
         }
         for letter in dead {
-            self.reject(RejectedKind::Dead(letter));
+            self.reject(letter.offset, RejectedKind::Dead(letter));
         }
-        (waiting, late)
+        let count = entries.len();
+        self.wait(entries, sorted);
+        count
     }
 
-    fn reject(&mut self, kind: RejectedKind) {
-        self.rejected.push_back(Rejected { high: self.high, partition: self.settings.number, kind });
+    fn reject(&mut self, offset: u64, kind: RejectedKind) {
+        self.rejected.push_back(Rejected { reached: self.highest, partition: self.number, offset, kind });
     }
 
-    /// Moves to `into` what was rejected while the partition's highest time was below `safe`; all where there is none.
-    pub(super) fn rejected_below(&mut self, safe: Option<Option<Timestamp>>, into: &mut Vec<Rejected>) {
-        let count = match safe {
-            Some(safe) => self.rejected.partition_point(|r| r.high < safe),
-            None => self.rejected.len(),
-        };
-        into.extend(self.rejected.drain(..count));
+    /// Adds to what waits. `sorted`: none is below one that came before, be it in this stretch or an earlier one.
+    fn wait(&mut self, mut entries: Vec<Entry>, sorted: bool) {
+        self.runs.retain(|run| !run.waiting().is_empty());
+        match self.runs.last_mut() {
+            Some(run) if sorted => run.entries.append(&mut entries),
+            _ => {
+                if !sorted {
+                    entries.sort();
+                }
+                self.runs.push(Run { entries, gone: 0 });
+            }
+        }
+        for at in (1..self.runs.len()).rev() {
+            if self.runs[at - 1].waiting().len() < 2 * self.runs[at].waiting().len() {
+                let run = self.runs.remove(at);
+                self.runs[at - 1].merge(&run);
+            }
+        }
     }
 
-    pub(super) fn end(&mut self) {
-        self.ended = true;
-    }
-
-    pub(super) fn has_ended(&self) -> bool {
-        self.ended
-    }
-
-    pub(super) fn high(&self) -> Option<Timestamp> {
-        self.high
-    }
-
-    /// The watermark that the merge sees: without end once the partition has ended.
-    pub(super) fn watermark(&self) -> Option<Timestamp> {
-        if self.ended { Some(Timestamp::MAX) } else { self.own_watermark() }
-    }
-
-    /// Highest time less bound less 1 ms; none where that is before all time.
-    fn own_watermark(&self) -> Option<Timestamp> {
-        self.high?.0.checked_sub(self.settings.out_of_orderness.0)?.checked_sub(1).map(Timestamp)
+    /// Appends what waits up to a time, run by run; how many runs had any.
+    pub(super) fn release(&mut self, up_to: Timestamp, out: &mut Vec<Entry>) -> usize {
+        let mut parts = 0;
+        for run in &mut self.runs {
+            let count = run.waiting().partition_point(|entry| entry.time <= up_to);
+            out.extend_from_slice(&run.waiting()[..count]);
+            run.gone += count;
+            parts += usize::from(count > 0);
+            // What has left makes room as soon as it is the larger part, so that each event is moved once at most.
+            if run.gone > run.entries.len() / 2 {
+                run.entries.drain(..run.gone);
+                run.gone = 0;
+            }
+        }
+        parts
     }
 }

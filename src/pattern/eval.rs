@@ -7,6 +7,7 @@ use std::cmp::Ordering;
 use super::ast::ArithmeticOp;
 use super::expr::{Aggregate, Attribute, CompareOp, Expr, Pick};
 use super::function;
+use super::numeric::{as_float, as_int, float, int};
 use super::plan::StageId;
 use crate::event::Value;
 
@@ -147,33 +148,6 @@ pub fn holds(op: CompareOp, order: Ordering) -> bool {
         CompareOp::Le => order != Ordering::Greater,
         CompareOp::Gt => order == Ordering::Greater,
         CompareOp::Ge => order != Ordering::Less,
-    }
-}
-
-/// A float, or null where it is not finite.
-pub fn float<'a>(value: f64) -> Value<'a> {
-    if value.is_finite() { Value::Float(value) } else { Value::Null }
-}
-
-/// An integer, or null where it does not fit.
-pub fn int<'a>(value: i128) -> Value<'a> {
-    i64::try_from(value).map_or(Value::Null, Value::Int)
-}
-
-/// The number as an integer, where it is one.
-fn as_int(value: &Value<'_>) -> Option<i128> {
-    match value {
-        Value::Int(i) => Some(i128::from(*i)),
-        Value::UInt(u) => Some(i128::from(*u)),
-        _ => None,
-    }
-}
-
-/// The number as a float, where it is a number.
-pub fn as_float(value: &Value<'_>) -> Option<f64> {
-    match value {
-        Value::Float(f) => Some(*f),
-        _ => as_int(value).map(|i| i as f64),
     }
 }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, Datelike, Timelike};
 use smallvec::SmallVec;
 
-use super::eval::{as_float, float, int};
+use super::numeric::{as_float, float, int};
 use crate::event::Value;
 
 /// A function of values.

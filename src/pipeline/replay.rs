@@ -282,8 +282,12 @@ impl<'a> Feeder<'a> {
         progress: &'a Progress,
     ) -> Feeder<'a> {
         let rank = |stream: &String| streams.binary_search(stream).map_or(0, |rank| rank as u32);
-        let of = |number: u32| PartitionSettings { number, out_of_orderness: settings.out_of_orderness };
-        let numbers: Vec<PartitionSettings> = (0..inputs.len() as u32).map(of).collect();
+        let of = |(number, input): (u32, &Input)| PartitionSettings {
+            stream: rank(&input.stream),
+            number,
+            out_of_orderness: settings.out_of_orderness,
+        };
+        let numbers: Vec<PartitionSettings> = (0..).zip(&inputs).map(of).collect();
         let partitions = (0..).zip(inputs).map(|(partition, input)| Partition {
             next: Position { stream: rank(&input.stream), partition, offset: 0 },
             decoder: Decoder::new(set.schema(), settings, hasher.clone()),

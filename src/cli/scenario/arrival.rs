@@ -46,7 +46,14 @@ pub fn arrange(scenario: &Scenario, order: Order) -> Option<Arrival> {
             Order::Written => events,
             Order::Free(_) if late.contains(&true) => return None,
             Order::WithinBound(seed) | Order::Free(seed) => {
-                shuffle(&events, &late, bound, &mut Random(seed.wrapping_add(number)))
+                let mut random = Random(seed.wrapping_mul(1_000).wrapping_add(number));
+                let place = |time: Timestamp, random: &mut Random| match order {
+                    Order::Free(_) => random.up_to(i64::MAX),
+                    // An event that is at most the bound later than its time finds no event before it that is more than
+                    // the bound ahead.
+                    _ => time.plus(TimeSpan(random.up_to(bound.0))).0,
+                };
+                shuffle(&events, &late, place, &mut random)
             }
         };
         inputs.push((stream.to_owned(), events.into_iter().map(|event| event.text.clone()).collect()));
@@ -75,18 +82,21 @@ fn late(events: &[&Event], bound: TimeSpan) -> Vec<bool> {
     events.iter().map(judge).collect()
 }
 
-/// The events of a partition in another order, in which the same ones are late.
-fn shuffle<'a>(events: &[&'a Event], late: &[bool], bound: TimeSpan, random: &mut Random) -> Vec<&'a Event> {
+/// The events of a partition in another order, by the places that `place` gives those that are not late.
+fn shuffle<'a>(
+    events: &[&'a Event],
+    late: &[bool],
+    place: impl Fn(Timestamp, &mut Random) -> i64,
+    random: &mut Random,
+) -> Vec<&'a Event> {
     let (mut in_time, mut rest): (Vec<&Event>, Vec<&Event>) = (Vec::new(), Vec::new());
     for (event, late) in events.iter().zip(late) {
         if *late || event.time.is_none() { rest.push(event) } else { in_time.push(event) }
     }
     in_time.sort_by_key(|event| event.time);
-    // An event that is at most `bound` later than its time finds no event before it that is more than `bound` ahead.
     let mut places: Vec<(i64, usize)> = Vec::with_capacity(in_time.len());
     for (rank, event) in in_time.iter().enumerate() {
-        let time = event.time.unwrap_or(Timestamp::MIN);
-        places.push((time.plus(TimeSpan(random.up_to(bound.0))).0, rank));
+        places.push((place(event.time.unwrap_or(Timestamp::MIN), random), rank));
     }
     places.sort_unstable();
     // Where events of one time have come in another order, they change places among themselves.

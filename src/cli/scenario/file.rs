@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::event::{TimeSpan, Timestamp};
+use crate::pattern::parse::duration_of;
 
 /// A scenario: events, and what has to come of them.
 #[derive(Debug, Clone)]
@@ -175,7 +176,7 @@ fn pattern_beside(path: &Path) -> PathBuf {
 
 fn resolve(raw: RawScenario, line: usize, patterns: Vec<PathBuf>) -> Result<Scenario, String> {
     let start = raw.start.as_deref().map_or(Ok(DEFAULT_START), parse_time)?;
-    let out_of_orderness = raw.out_of_orderness.as_deref().map_or(Ok(DEFAULT_BOUND), parse_span)?;
+    let out_of_orderness = raw.out_of_orderness.as_deref().map_or(Ok(DEFAULT_BOUND), span)?;
     let mut events = Vec::with_capacity(raw.events.len());
     for (number, table) in raw.events.into_iter().enumerate() {
         events.push(event(table, number, start).map_err(|e| format!("event {number}: {e}"))?);
@@ -220,7 +221,7 @@ fn event(mut table: toml::Table, number: usize, start: Timestamp) -> Result<Even
             .ok_or("`partition` is not a number from 0 on")?,
     };
     let time = match take_text(&mut table, "t")? {
-        Some(text) => Some(start.plus(parse_span(&text)?)),
+        Some(text) => Some(start.plus(span(&text)?)),
         None => None,
     };
     if let Some(text) = take_text(&mut table, "line")? {
@@ -289,7 +290,7 @@ fn expected(
     Ok(Expected {
         pattern: raw.pattern,
         timeout: raw.kind == Kind::Timeout,
-        at: raw.at.map(|text| parse_span(&text)).transpose()?.map(|span| start.plus(span)),
+        at: raw.at.map(|text| span(&text)).transpose()?.map(|span| start.plus(span)),
         key: match raw.key {
             None => None,
             Some(toml::Value::Table(fields)) => Some(Key::Fields(object(fields)?)),
@@ -333,35 +334,8 @@ fn parse_time(text: &str) -> Result<Timestamp, String> {
     }
 }
 
-/// A span as the pattern language writes it: `1h30m`, `500ms`.
-fn parse_span(text: &str) -> Result<TimeSpan, String> {
-    let mut total = 0i64;
-    let mut rest = text;
-    while !rest.is_empty() {
-        let digits = rest.len() - rest.trim_start_matches(|c: char| c.is_ascii_digit()).len();
-        let unit =
-            rest[digits..].len() - rest[digits..].trim_start_matches(|c: char| c.is_ascii_alphabetic()).len();
-        let ms = match &rest[digits..digits + unit] {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" => 60_000,
-            "h" => 3_600_000,
-            "d" => 86_400_000,
-            "w" => 604_800_000,
-            _ => return Err(not_a_span(text)),
-        };
-        let number: i64 = rest[..digits].parse().map_err(|_| not_a_span(text))?;
-        total = number
-            .checked_mul(ms)
-            .and_then(|part| total.checked_add(part))
-            .ok_or_else(|| not_a_span(text))?;
-        rest = &rest[digits + unit..];
-    }
-    if text.is_empty() { Err(not_a_span(text)) } else { Ok(TimeSpan(total)) }
-}
-
-fn not_a_span(text: &str) -> String {
-    format!("\"{text}\" is no span of time like \"1h30m\" or \"500ms\"")
+fn span(text: &str) -> Result<TimeSpan, String> {
+    duration_of(text).map_err(|e| format!("\"{text}\": {e}"))
 }
 
 #[cfg(test)]
@@ -412,9 +386,9 @@ mod tests {
     fn mistakes_are_named_with_their_place() {
         let cases = [
             (with_events("{}"), "event 0: it has no time"),
-            (with_events(r#"{t="1x"}"#), "\"1x\" is no span"),
-            (with_events(r#"{t=""}"#), "is no span"),
-            (with_events(r#"{t="99999999999w"}"#), "is no span"),
+            (with_events(r#"{t="1x"}"#), "\"1x\": a duration is"),
+            (with_events(r#"{t=""}"#), ": a duration is"),
+            (with_events(r#"{t="99999999999w"}"#), ": a duration is"),
             (with_events(r#"{t="1s", ts=3}"#), "`ts` is there twice"),
             (with_events(r#"{t="1s", as=3}"#), "`as` is not a string"),
             (with_events(r#"{t="1s", partition=-1}"#), "`partition` is not"),

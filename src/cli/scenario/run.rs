@@ -9,9 +9,10 @@ use std::{fmt, io};
 use super::arrival::{Arrival, Order, arrange};
 use super::expect::{Difference, Output, compare};
 use super::file::Scenario;
-use crate::connect::{Source, Stretch};
+use crate::connect::{self, Stretch};
 use crate::event::record::StreamSettings;
 use crate::pattern::plan::Plan;
+use crate::pattern::render::Source;
 use crate::pattern::{self, Limits};
 use crate::pipeline::{Input, Outputs, Replay};
 
@@ -110,12 +111,16 @@ pub fn compile(paths: &[PathBuf]) -> Result<Vec<Plan>, String> {
     for path in paths {
         let text = super::read(path)?;
         let compiled = pattern::compile(&text, &Limits::default());
-        for diagnostic in compiled.diagnostics.iter().filter(|diagnostic| diagnostic.is_error()) {
-            let before = &text[..text.floor_char_boundary(diagnostic.span.start as usize)];
-            let line = 1 + before.matches('\n').count();
-            wrong += &format!("{}:{line}: {}\n", path.display(), diagnostic.message);
+        if compiled.diagnostics.has_errors() {
+            wrong +=
+                &Source::new(&path.display().to_string(), &text).render_all(&compiled.diagnostics, false);
         }
-        plans.extend(compiled.plans);
+        for plan in compiled.plans {
+            if plans.iter().any(|other: &Plan| other.name == plan.name) {
+                wrong += &format!("{}: there is another pattern called `{}`\n", path.display(), plan.name);
+            }
+            plans.push(plan);
+        }
     }
     if wrong.is_empty() { Ok(plans) } else { Err(wrong) }
 }
@@ -168,7 +173,7 @@ struct Memory {
     stretches: std::vec::IntoIter<Vec<u8>>,
 }
 
-impl Source for Memory {
+impl connect::Source for Memory {
     fn next(&mut self) -> io::Result<Option<Stretch>> {
         Ok(self.stretches.next().map(Stretch::Lines))
     }

@@ -1,3 +1,5 @@
+//! The decoder against examples, a tree of the same text, and damaged lines.
+
 use proptest::prelude::*;
 use serde_json::Value as Json;
 

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use sequor::pattern::code;
 use sequor::pattern::render::Source;
-use sequor::pattern::{Limits, compile};
+use sequor::pattern::{Limits, compile, format};
+
+use super::summary::summary;
 
 #[test]
 fn texts_with_mistakes_are_told_so() {
@@ -16,6 +18,24 @@ fn texts_with_mistakes_are_told_so() {
             let name = path.file_name().unwrap().to_string_lossy();
             let compiled = compile(&text, &Limits::default());
             insta::assert_snapshot!(Source::new(&name, &text).render_all(&compiled.diagnostics, false));
+        });
+    });
+}
+
+/// The canonical text, the tree's plans and the warnings.
+#[test]
+fn texts_without_mistakes_mean_this() {
+    insta::with_settings!({ prepend_module_to_snapshot => false, snapshot_path => "../../language/ok", omit_expression => true }, {
+        insta::glob!("../../language/ok", "*.seq", |path| {
+            let text = fs::read_to_string(path).unwrap();
+            let name = path.file_name().unwrap().to_string_lossy();
+            let compiled = compile(&text, &Limits::default());
+            let told = Source::new(&name, &text).render_all(&compiled.diagnostics, false);
+            assert!(!compiled.diagnostics.has_errors(), "{told}");
+            assert_eq!(compiled.plans.len(), compiled.file.patterns.len());
+            let plans: Vec<String> = compiled.plans.iter().map(summary).collect();
+            let canonical = format(&text, &Limits::default()).unwrap();
+            insta::assert_snapshot!(std::format!("{canonical}\n--- plans\n\n{}\n--- warnings\n\n{told}", plans.join("\n")));
         });
     });
 }

@@ -8,20 +8,20 @@ use super::matcher::Taken;
 use super::value::{Value, and, arithmetic, negate, not, or};
 
 /// What an expression may speak of.
-pub struct Scope<'a> {
+pub(crate) struct Scope<'a> {
     /// The stages' names.
-    pub stages: &'a [String],
+    pub(crate) stages: &'a [String],
     /// The event being tested; none in `select`.
-    pub this: Option<&'a Event>,
+    pub(crate) this: Option<&'a Event>,
     /// The accepted events with the stages that took them, in order.
-    pub taken: &'a [Taken],
+    pub(crate) taken: &'a [Taken],
     /// The paths of the pattern's key: in `select` they may be named.
-    pub key: &'a [Path],
+    pub(crate) key: &'a [Path],
 }
 
 impl Scope<'_> {
     /// Whether a condition is true.
-    pub fn holds(&self, expr: &Expr) -> bool {
+    pub(crate) fn holds(&self, expr: &Expr) -> bool {
         self.truth(expr) == Some(true)
     }
 
@@ -30,7 +30,7 @@ impl Scope<'_> {
     }
 
     /// The value of an expression.
-    pub fn value(&self, expr: &Expr) -> Value {
+    pub(crate) fn value(&self, expr: &Expr) -> Value {
         let truth = match &expr.kind {
             ExprKind::Literal(literal) => return literal_value(literal),
             ExprKind::Path(path) => return self.path(path),

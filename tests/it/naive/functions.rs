@@ -8,7 +8,7 @@ use super::json;
 use super::value::{Value, arithmetic};
 
 /// A function of values, by its name.
-pub fn call(name: &str, args: Vec<Value>) -> Value {
+pub(crate) fn call(name: &str, args: Vec<Value>) -> Value {
     match name {
         "coalesce" => return args.into_iter().find(|value| !value.is_null()).unwrap_or(Value::Null),
         "if" => return if args[0].truth() == Some(true) { args[1].clone() } else { args[2].clone() },
@@ -70,7 +70,7 @@ pub fn call(name: &str, args: Vec<Value>) -> Value {
 }
 
 /// An aggregate of the values that a stage's events have, by its name.
-pub fn aggregate(name: &str, values: Vec<Value>) -> Value {
+pub(crate) fn aggregate(name: &str, values: Vec<Value>) -> Value {
     let known: Vec<&Value> = values.iter().filter(|value| !value.is_null()).collect();
     match name {
         "first" => values.first().cloned().unwrap_or(Value::Null),

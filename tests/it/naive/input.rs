@@ -10,66 +10,66 @@ use super::{Input, Settings};
 
 /// An event.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Event {
+pub(crate) struct Event {
     /// Its time.
-    pub time: i64,
+    pub(crate) time: i64,
     /// Its place in the order in which events are taken.
-    pub order: usize,
+    pub(crate) order: usize,
     /// Its position: stream, partition, offset.
-    pub position: Position,
+    pub(crate) position: Position,
     /// The stream's name.
-    pub stream: String,
+    pub(crate) stream: String,
     /// Its type, if it has one.
-    pub kind: Option<String>,
+    pub(crate) kind: Option<String>,
     /// The object as it came, without white space around it.
-    pub raw: String,
+    pub(crate) raw: String,
     json: Json,
 }
 
 /// Stream, partition and offset: what positions compare by.
-pub type Position = (String, u32, u64);
+pub(crate) type Position = (String, u32, u64);
 
 /// A late event.
 #[derive(Debug, Clone)]
-pub struct Late {
+pub(crate) struct Late {
     /// Where it stands among the others: its partition's highest time so far.
-    pub rank: (Option<i64>, u32, u64),
+    pub(crate) rank: (Option<i64>, u32, u64),
     /// Its partition's watermark.
-    pub watermark: i64,
+    pub(crate) watermark: i64,
     /// The object as it came.
-    pub raw: String,
+    pub(crate) raw: String,
 }
 
 /// A line that is no event.
 #[derive(Debug, Clone)]
-pub struct Dead {
+pub(crate) struct Dead {
     /// Where it stands among the others: its partition's highest time so far.
-    pub rank: (Option<i64>, u32, u64),
+    pub(crate) rank: (Option<i64>, u32, u64),
     /// What is wrong with it.
-    pub reason: String,
+    pub(crate) reason: String,
     /// The line as it came.
-    pub raw: Vec<u8>,
+    pub(crate) raw: Vec<u8>,
 }
 
 /// What the input holds.
 #[derive(Debug, Default)]
-pub struct Read {
+pub(crate) struct Read {
     /// The events in the order in which they are taken.
-    pub events: Vec<Rc<Event>>,
+    pub(crate) events: Vec<Rc<Event>>,
     /// Late events, in the order in which they are written.
-    pub late: Vec<Late>,
+    pub(crate) late: Vec<Late>,
     /// Dead letters, in the order in which they are written.
-    pub dead: Vec<Dead>,
+    pub(crate) dead: Vec<Dead>,
 }
 
 impl Event {
     /// The value of a field.
-    pub fn field(&self, path: &[PathSegment]) -> Value {
+    pub(crate) fn field(&self, path: &[PathSegment]) -> Value {
         self.json.at(&steps(path))
     }
 
     /// The value of a field or of an `@` attribute.
-    pub fn attribute(&self, path: &[PathSegment]) -> Value {
+    pub(crate) fn attribute(&self, path: &[PathSegment]) -> Value {
         let [PathSegment::Meta(name)] = path else { return self.field(path) };
         match &name.text[..] {
             "time" => Value::Time(self.time),
@@ -85,7 +85,7 @@ impl Event {
 }
 
 /// A path that reads a field, as steps into a JSON value.
-pub fn steps(path: &[PathSegment]) -> Vec<Step> {
+pub(crate) fn steps(path: &[PathSegment]) -> Vec<Step> {
     let steps = path.iter().map(|segment| match segment {
         PathSegment::Name(name) => Step::Name(name.text.clone()),
         PathSegment::Index(index, _) => Step::Index(*index),
@@ -95,7 +95,7 @@ pub fn steps(path: &[PathSegment]) -> Vec<Step> {
 }
 
 /// Reads all partitions.
-pub fn read(inputs: &[Input], settings: &Settings) -> Read {
+pub(crate) fn read(inputs: &[Input], settings: &Settings) -> Read {
     let mut read = Read::default();
     let mut events = Vec::new();
     for (partition, input) in inputs.iter().enumerate() {
@@ -180,7 +180,7 @@ fn event(line: &[u8], position: Position, settings: &Settings) -> Result<Event, 
 }
 
 /// The moment that an RFC 3339 text names, in milliseconds, rounded down.
-pub fn rfc3339(text: &str) -> Option<i64> {
+pub(crate) fn rfc3339(text: &str) -> Option<i64> {
     let captures = regex::Regex::new(
         r"(?x)^([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt\x20]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]+))?
           (?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))$",

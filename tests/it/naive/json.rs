@@ -4,7 +4,7 @@ use super::value::Value;
 
 /// A JSON value. Objects and arrays keep their text; of members that come twice both are here.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Json {
+pub(crate) enum Json {
     /// Null, a truth value, a number or a string.
     Scalar(Value),
     /// Elements, and the text.
@@ -15,7 +15,7 @@ pub enum Json {
 
 /// One step into a JSON value.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Step {
+pub(crate) enum Step {
     /// To a member of an object.
     Name(String),
     /// To an element of an array: from 0, or from the end where negative.
@@ -24,12 +24,12 @@ pub enum Step {
 
 impl Json {
     /// Reads text that is known to be valid JSON.
-    pub fn read(text: &str) -> Json {
+    pub(crate) fn read(text: &str) -> Json {
         Reader { text, at: 0 }.value()
     }
 
     /// The value that the steps lead to; null where they lead nowhere.
-    pub fn at(&self, steps: &[Step]) -> Value {
+    pub(crate) fn at(&self, steps: &[Step]) -> Value {
         let Some((step, rest)) = steps.split_first() else { return self.value() };
         let below = match (self, step) {
             (Json::Object(members, _), Step::Name(name)) => {
@@ -152,7 +152,7 @@ impl Reader<'_> {
 }
 
 /// A JSON number: an integer of 64 bits is kept exactly, anything else is a float, and null where no float is as large.
-pub fn number(text: &str) -> Value {
+pub(crate) fn number(text: &str) -> Value {
     if !text.contains(['.', 'e', 'E'])
         && let Ok(int) = text.parse::<i128>()
         && (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&int)

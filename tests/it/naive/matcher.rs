@@ -16,11 +16,11 @@ const PARTIALS_MAX: usize = 4_000;
 
 /// An accepted event, and the stage that took it.
 #[derive(Debug, Clone)]
-pub struct Taken {
+pub(crate) struct Taken {
     /// The stage.
-    pub stage: usize,
+    pub(crate) stage: usize,
     /// The event.
-    pub event: Rc<Event>,
+    pub(crate) event: Rc<Event>,
 }
 
 impl PartialEq for Taken {
@@ -31,18 +31,18 @@ impl PartialEq for Taken {
 
 /// What was found: all events of it have been accepted.
 #[derive(Debug, Clone)]
-pub struct Found {
+pub(crate) struct Found {
     /// Whether it is a match or a timeout.
-    pub kind: Kind,
+    pub(crate) kind: Kind,
     /// The accepted events in order.
-    pub taken: Vec<Taken>,
+    pub(crate) taken: Vec<Taken>,
     /// What made it come out.
-    pub trigger: Trigger,
+    pub(crate) trigger: Trigger,
 }
 
 /// Matches come before timeouts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A match.
     Match,
     /// A partial match whose window has closed.
@@ -51,13 +51,13 @@ pub enum Kind {
 
 /// What makes matches come out: compares as the output does.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Trigger {
+pub(crate) struct Trigger {
     /// When.
-    pub time: i64,
+    pub(crate) time: i64,
     /// Whether it is an event; deadlines come before events.
-    pub is_event: bool,
-    /// The event's position; of a deadline, that of its first event.
-    pub position: Position,
+    pub(crate) is_event: bool,
+    /// The event's position; at a deadline, that of the first event of what comes out.
+    pub(crate) position: Position,
 }
 
 /// A partial match: it is alive as long as it waits for something.
@@ -81,7 +81,7 @@ struct Complete {
 
 /// The partial matches of one key.
 #[derive(Debug)]
-pub struct KeyMatcher {
+pub(crate) struct KeyMatcher {
     pattern: Rc<Pattern>,
     stages: Vec<String>,
     partials: Vec<Partial>,
@@ -92,7 +92,7 @@ pub struct KeyMatcher {
 
 impl KeyMatcher {
     /// Nothing has come yet.
-    pub fn new(pattern: Rc<Pattern>) -> KeyMatcher {
+    pub(crate) fn new(pattern: Rc<Pattern>) -> KeyMatcher {
         let stages = pattern.stages.iter().map(|stage| stage.name.clone()).collect();
         KeyMatcher {
             pattern,
@@ -105,7 +105,7 @@ impl KeyMatcher {
     }
 
     /// Takes the key's next event.
-    pub fn event(&mut self, event: &Rc<Event>) -> Result<(), TooMany> {
+    pub(crate) fn event(&mut self, event: &Rc<Event>) -> Result<(), TooMany> {
         self.close_windows(Some(event.time));
         self.moments += 1;
         let mut after = Vec::new();
@@ -117,12 +117,12 @@ impl KeyMatcher {
             return Err(TooMany);
         }
         self.partials = after;
-        self.take(&Trigger { time: event.time, is_event: true, position: event.position.clone() });
+        self.take(event.time, Some(event));
         Ok(())
     }
 
     /// The watermark becomes infinite: all windows close.
-    pub fn end_of_input(mut self) -> Vec<Found> {
+    pub(crate) fn end_of_input(mut self) -> Vec<Found> {
         self.close_windows(None);
         self.found
     }
@@ -156,8 +156,8 @@ impl KeyMatcher {
         let mut waits = Vec::new();
         for wait in &partial.waits {
             match &wait.goal {
-                Goal::Deadline => waits.push(wait.clone()),
                 _ if guarded(&wait.greedy) => {}
+                Goal::Deadline => waits.push(wait.clone()),
                 Goal::NextEvent => by_absence = true,
                 Goal::Event { place, stage, inside_loop, link } => {
                     let until = self.is_until(*stage, event, taken);
@@ -293,13 +293,13 @@ impl KeyMatcher {
                 for partial in closed.into_iter().filter(by_absence) {
                     self.completed(partial.taken);
                 }
-                self.take(&Trigger { time, is_event: false, position: event.position.clone() });
+                self.take(time, None);
             }
         }
     }
 
-    /// Takes the complete matches that no partial match holds back.
-    fn take(&mut self, trigger: &Trigger) {
+    /// Takes the complete matches that no partial match holds back, at an event or else at a deadline.
+    fn take(&mut self, time: i64, event: Option<&Event>) {
         loop {
             self.complete.sort_by(|a, b| {
                 (first(&a.taken).order, a.moment)
@@ -317,7 +317,9 @@ impl KeyMatcher {
                 self.partials.retain(|partial| first(&partial.taken).order >= limit);
                 self.complete.retain(|complete| first(&complete.taken).order >= limit);
             }
-            self.emit(Found { kind: Kind::Match, taken, trigger: trigger.clone() });
+            let position = event.unwrap_or(first(&taken)).position.clone();
+            let trigger = Trigger { time, is_event: event.is_some(), position };
+            self.emit(Found { kind: Kind::Match, taken, trigger });
         }
     }
 
@@ -350,10 +352,10 @@ fn first(taken: &[Taken]) -> &Rc<Event> {
 }
 
 /// Which of two matches that begin with the same event and became complete at the same moment is taken first: at the
-/// first difference, the one with the earlier event, or with the same event in the earlier stage.
+/// first difference, the one with the earlier event, or with the same event in the earlier stage; and the longer one
+/// where one goes on from the other.
 fn turn(a: &[Taken], b: &[Taken]) -> Ordering {
-    let key = |taken: &[Taken]| -> Vec<(usize, usize)> {
-        taken.iter().map(|taken| (taken.event.order, taken.stage)).collect()
-    };
-    key(a).cmp(&key(b))
+    let key = |taken: &Taken| (taken.event.order, taken.stage);
+    let differences = a.iter().zip(b).map(|(a, b)| key(a).cmp(&key(b)));
+    differences.fold(Ordering::Equal, Ordering::then).then(b.len().cmp(&a.len()))
 }

@@ -30,22 +30,22 @@ use self::value::Value;
 
 /// One partition of the input: the stream that it belongs to, and its lines without their line breaks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Input {
+pub(crate) struct Input {
     /// The stream's name.
-    pub stream: String,
+    pub(crate) stream: String,
     /// The lines.
-    pub lines: Vec<Vec<u8>>,
+    pub(crate) lines: Vec<Vec<u8>>,
 }
 
 /// What is set for all streams.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Settings {
+pub(crate) struct Settings {
     /// How far behind its partition's highest time an event may come, in milliseconds.
-    pub out_of_orderness_ms: i64,
+    pub(crate) out_of_orderness_ms: i64,
     /// The field with the event's type.
-    pub type_field: String,
+    pub(crate) type_field: String,
     /// The field with the event's time.
-    pub time_field: String,
+    pub(crate) time_field: String,
 }
 
 impl Default for Settings {
@@ -56,21 +56,21 @@ impl Default for Settings {
 
 /// The three outputs, as bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Outputs {
+pub(crate) struct Outputs {
     /// Matches and timeouts.
-    pub matches: Vec<u8>,
+    pub(crate) matches: Vec<u8>,
     /// Late events.
-    pub late: Vec<u8>,
+    pub(crate) late: Vec<u8>,
     /// Lines that are no events.
-    pub dead: Vec<u8>,
+    pub(crate) dead: Vec<u8>,
 }
 
 /// More partial matches were alive at once than a naive matcher should be asked to follow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TooMany;
+pub(crate) struct TooMany;
 
 /// What Sequor's outputs hold for these patterns and inputs; or nothing where it would take too long to find out.
-pub fn run(files: &[ast::File], inputs: &[Input], settings: &Settings) -> Result<Outputs, TooMany> {
+pub(crate) fn run(files: &[ast::File], inputs: &[Input], settings: &Settings) -> Result<Outputs, TooMany> {
     let input = input::read(inputs, settings);
     let mut found = Vec::new();
     for tree in files.iter().flat_map(|file| &file.patterns) {

@@ -16,7 +16,7 @@ use super::value::Value;
 const VERSION: u64 = 1;
 
 /// Writes matches and timeouts in their order.
-pub fn matches(mut found: Vec<(Rc<Pattern>, Found)>) -> Vec<u8> {
+pub(crate) fn matches(mut found: Vec<(Rc<Pattern>, Found)>) -> Vec<u8> {
     found.sort_by_cached_key(|(pattern, found)| {
         let positions: Vec<Position> = found.taken.iter().map(|taken| taken.event.position.clone()).collect();
         let stages: Vec<usize> = found.taken.iter().map(|taken| taken.stage).collect();
@@ -64,7 +64,7 @@ fn object(members: impl Iterator<Item = (String, Value)>) -> String {
 }
 
 /// A path as it is written.
-pub fn path_text(path: &Path) -> String {
+pub(crate) fn path_text(path: &Path) -> String {
     let mut text = String::new();
     for segment in &path.segments {
         match segment {
@@ -108,12 +108,12 @@ fn id(pattern: &Pattern, found: &Found) -> String {
 }
 
 /// JSON text whose line breaks between tokens (none are inside a line but carriage returns) are spaces.
-pub fn on_one_line(text: &str) -> String {
+pub(crate) fn on_one_line(text: &str) -> String {
     text.replace(['\r', '\n'], " ")
 }
 
 /// Writes late events, which come in their order.
-pub fn late(late: &[Late]) -> Vec<u8> {
+pub(crate) fn late(late: &[Late]) -> Vec<u8> {
     let lines = late.iter().map(|late| {
         let ((_, partition, offset), watermark) = (late.rank, late.watermark);
         let event = on_one_line(&late.raw);
@@ -125,7 +125,7 @@ pub fn late(late: &[Late]) -> Vec<u8> {
 }
 
 /// Writes dead letters, which come in their order.
-pub fn dead(dead: &[Dead]) -> Vec<u8> {
+pub(crate) fn dead(dead: &[Dead]) -> Vec<u8> {
     let lines = dead.iter().map(|dead| {
         let (_, partition, offset) = dead.rank;
         let reason = serde_json::to_string(&dead.reason).unwrap();

@@ -9,43 +9,43 @@ use super::output::path_text;
 
 /// A pattern as it was written, its clauses sorted.
 #[derive(Debug)]
-pub struct Pattern {
+pub(crate) struct Pattern {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// The streams that it reads; none: all.
-    pub streams: Option<Vec<String>>,
+    pub(crate) streams: Option<Vec<String>>,
     /// The paths of its key.
-    pub key: Vec<Path>,
+    pub(crate) key: Vec<Path>,
     /// Its stages in the order of the text, negations included.
-    pub stages: Vec<Stage>,
+    pub(crate) stages: Vec<Stage>,
     /// Its elements.
-    pub elements: Vec<Part>,
+    pub(crate) elements: Vec<Part>,
     /// The window in milliseconds, and whether it is counted from the event accepted before.
-    pub within: Option<(i64, bool)>,
+    pub(crate) within: Option<(i64, bool)>,
     /// What a match that is taken skips.
-    pub skip: Skip,
+    pub(crate) skip: Skip,
     /// Whether timeouts are emitted.
-    pub emit_timeouts: bool,
+    pub(crate) emit_timeouts: bool,
     /// The computed fields.
-    pub select: Vec<(String, Expr)>,
+    pub(crate) select: Vec<(String, Expr)>,
 }
 
 /// What a stage accepts.
 #[derive(Debug)]
-pub struct Stage {
+pub(crate) struct Stage {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// The types; none: any event.
-    pub types: Option<Vec<String>>,
+    pub(crate) types: Option<Vec<String>>,
     /// `where`
-    pub condition: Option<Expr>,
+    pub(crate) condition: Option<Expr>,
     /// `until`
-    pub until: Option<Expr>,
+    pub(crate) until: Option<Expr>,
 }
 
 /// An element of a sequence, and the negations right after it.
 #[derive(Debug)]
-pub struct Part {
+pub(crate) struct Part {
     link: LinkKind,
     kind: PartKind,
     min: u64,
@@ -64,20 +64,20 @@ enum PartKind {
 
 /// Where the last accepted event stands: for each sequence from the outermost in, the element and how often it has
 /// come, this time included.
-pub type Place = Vec<(usize, u64)>;
+pub(crate) type Place = Vec<(usize, u64)>;
 
 /// One of the things that a partial match waits for.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Wait {
+pub(crate) struct Wait {
     /// What it waits for.
-    pub goal: Goal,
+    pub(crate) goal: Goal,
     /// Stages of greedy loops before it: it neither takes nor skips what they would accept.
-    pub greedy: Vec<usize>,
+    pub(crate) greedy: Vec<usize>,
 }
 
 /// What a partial match may wait for.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Goal {
+pub(crate) enum Goal {
     /// An event for a stage.
     Event {
         /// Where the stage stands.
@@ -97,24 +97,24 @@ pub enum Goal {
 
 /// A negation in force.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Negation {
+pub(crate) struct Negation {
     /// Whether it looks at the very next event alone.
-    pub next: bool,
+    pub(crate) next: bool,
     /// The stage that says what it excludes.
-    pub stage: usize,
+    pub(crate) stage: usize,
     /// Stages of greedy loops before it: `not next` does not see what they would accept.
-    pub greedy: Vec<usize>,
+    pub(crate) greedy: Vec<usize>,
 }
 
 /// What follows an accepted event, or the beginning.
 #[derive(Debug, Clone, Default)]
-pub struct Ways {
+pub(crate) struct Ways {
     /// Whether nothing more is needed.
-    pub complete: bool,
+    pub(crate) complete: bool,
     /// What is waited for.
-    pub waits: Vec<Wait>,
+    pub(crate) waits: Vec<Wait>,
     /// The negations in force.
-    pub negations: Vec<Negation>,
+    pub(crate) negations: Vec<Negation>,
 }
 
 /// What was passed since the last accepted event, on one way.
@@ -128,7 +128,7 @@ struct Passed {
 
 impl Pattern {
     /// Sorts the clauses of a pattern that the checker accepts.
-    pub fn new(tree: &ast::Pattern) -> Pattern {
+    pub(crate) fn new(tree: &ast::Pattern) -> Pattern {
         let mut pattern = Pattern {
             name: tree.name.text.clone(),
             streams: None,
@@ -161,20 +161,21 @@ impl Pattern {
     }
 
     /// What a partial match may begin with.
-    pub fn at_beginning(&self) -> Ways {
+    pub(crate) fn at_beginning(&self) -> Ways {
         let mut ways = Ways::default();
         self.from_element(&mut Vec::new(), 0, None, &Passed::default(), &mut ways);
         ways
     }
 
     /// What follows an event accepted at a place.
-    pub fn after(&self, place: &Place) -> Ways {
+    pub(crate) fn after(&self, place: &Place) -> Ways {
         let mut ways = Ways::default();
         self.after_part(&mut place.clone(), &Passed::default(), &mut ways);
-        // A `not followed by` after a loop is in force inside it too, from its first event.
-        let part = self.part(place);
-        if part.is_loop() {
-            for (link, stage) in &part.negations {
+        // A `not followed by` after a loop, or after a group that may come again, is in force inside it too, from its
+        // first event.
+        for depth in 1..=place.len() {
+            let part = self.part(&place[..depth]);
+            for (link, stage) in part.negations.iter().filter(|_| part.max > 1) {
                 let negation = Negation { next: false, stage: *stage, greedy: Vec::new() };
                 if *link == LinkKind::NotFollowedBy && !ways.negations.contains(&negation) {
                     ways.negations.push(negation);
@@ -257,6 +258,7 @@ impl Pattern {
         if part.optional {
             let mut passed = passed.clone();
             passed.leave(part);
+            passed.negation = None;
             self.from_element(around, index + 1, None, &passed, ways);
         }
     }
@@ -285,17 +287,9 @@ impl Ways {
 
 impl Passed {
     fn leave(&mut self, part: &Part) {
-        self.negation = None;
         if let (PartKind::Stage(stage), true) = (&part.kind, part.greedy && part.min != part.max) {
             self.greedy.push(*stage);
         }
-    }
-}
-
-impl Part {
-    /// Whether it is a stage that may come more than once.
-    fn is_loop(&self) -> bool {
-        self.max > 1
     }
 }
 

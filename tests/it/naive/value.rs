@@ -6,7 +6,7 @@ use sequor::pattern::ast::ArithmeticOp;
 
 /// A value of an expression.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Value {
+pub(crate) enum Value {
     /// Missing or unknown.
     Null,
     /// A truth value.
@@ -27,12 +27,12 @@ pub enum Value {
 
 impl Value {
     /// A float; null where it is not finite.
-    pub fn float(float: f64) -> Value {
+    pub(crate) fn float(float: f64) -> Value {
         if float.is_finite() { Value::Float(float) } else { Value::Null }
     }
 
     /// A result of integer arithmetic; null where it does not fit 64 bits.
-    pub fn int(int: i128) -> Value {
+    pub(crate) fn int(int: i128) -> Value {
         i64::try_from(int).map_or(Value::Null, |int| Value::Int(int.into()))
     }
 
@@ -41,17 +41,17 @@ impl Value {
     }
 
     /// A span; null where it does not fit 64 bits.
-    pub fn span(ms: i128) -> Value {
+    pub(crate) fn span(ms: i128) -> Value {
         i64::try_from(ms).map_or(Value::Null, Value::Span)
     }
 
     /// Whether this is null.
-    pub fn is_null(&self) -> bool {
+    pub(crate) fn is_null(&self) -> bool {
         matches!(self, Value::Null)
     }
 
     /// A number as a float.
-    pub fn as_float(&self) -> Option<f64> {
+    pub(crate) fn as_float(&self) -> Option<f64> {
         match self {
             Value::Int(int) => Some(*int as f64),
             Value::Float(float) => Some(*float),
@@ -60,7 +60,7 @@ impl Value {
     }
 
     /// True, false or unknown.
-    pub fn truth(&self) -> Option<bool> {
+    pub(crate) fn truth(&self) -> Option<bool> {
         match self {
             Value::Bool(truth) => Some(*truth),
             _ => None,
@@ -68,7 +68,7 @@ impl Value {
     }
 
     /// The order of two values of one kind.
-    pub fn compare(&self, other: &Value) -> Option<Ordering> {
+    pub(crate) fn compare(&self, other: &Value) -> Option<Ordering> {
         match (self, other) {
             (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
             (Value::Int(a), Value::Int(b)) => Some(a.cmp(b)),
@@ -82,12 +82,12 @@ impl Value {
     }
 
     /// Whether `==` is true.
-    pub fn equals(&self, other: &Value) -> bool {
+    pub(crate) fn equals(&self, other: &Value) -> bool {
         self.compare(other) == Some(Ordering::Equal)
     }
 
     /// As JSON.
-    pub fn to_json(&self) -> String {
+    pub(crate) fn to_json(&self) -> String {
         match self {
             Value::Null => "null".into(),
             Value::Bool(truth) => truth.to_string(),
@@ -109,12 +109,12 @@ fn int_with_float(int: i128, float: f64) -> Ordering {
 }
 
 /// `not`
-pub fn not(truth: Option<bool>) -> Option<bool> {
+pub(crate) fn not(truth: Option<bool>) -> Option<bool> {
     truth.map(|truth| !truth)
 }
 
 /// `and`: false as soon as one is false, else unknown as soon as one is unknown.
-pub fn and(truths: impl IntoIterator<Item = Option<bool>>) -> Option<bool> {
+pub(crate) fn and(truths: impl IntoIterator<Item = Option<bool>>) -> Option<bool> {
     let truths: Vec<_> = truths.into_iter().collect();
     if truths.contains(&Some(false)) {
         Some(false)
@@ -126,12 +126,12 @@ pub fn and(truths: impl IntoIterator<Item = Option<bool>>) -> Option<bool> {
 }
 
 /// `or`
-pub fn or(truths: impl IntoIterator<Item = Option<bool>>) -> Option<bool> {
+pub(crate) fn or(truths: impl IntoIterator<Item = Option<bool>>) -> Option<bool> {
     not(and(truths.into_iter().map(not)))
 }
 
 /// `-`
-pub fn negate(value: &Value) -> Value {
+pub(crate) fn negate(value: &Value) -> Value {
     match value {
         Value::Int(int) => Value::int(-int),
         Value::Float(float) => Value::Float(-float),
@@ -141,7 +141,7 @@ pub fn negate(value: &Value) -> Value {
 }
 
 /// A sum or a product.
-pub fn arithmetic(a: &Value, op: ArithmeticOp, b: &Value) -> Value {
+pub(crate) fn arithmetic(a: &Value, op: ArithmeticOp, b: &Value) -> Value {
     use ArithmeticOp::*;
     use Value::*;
     let wide = |ms: &i64| i128::from(*ms);

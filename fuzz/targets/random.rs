@@ -1,5 +1,5 @@
 //! Random patterns and streams, small enough that everything the language says happens often: few types, values and
-//! times. Whoever asks brings the choices: a seed in tests, bytes that a fuzzer makes up.
+//! times. The choices come from the bytes that the fuzzer makes up, so that it learns which ones lead somewhere.
 
 use std::fmt::Write;
 
@@ -16,18 +16,6 @@ pub trait Choose {
     /// One of some texts.
     fn one<'a>(&mut self, of: &[&'a str]) -> &'a str {
         of[self.below(of.len())]
-    }
-}
-
-/// Choices that follow from a seed (splitmix64).
-pub struct Seed(pub u64);
-
-impl Choose for Seed {
-    fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((mixed ^ (mixed >> 31)) % n as u64) as usize
     }
 }
 

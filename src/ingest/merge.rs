@@ -1,0 +1,209 @@
+//! All partitions together: what may leave, in which order, and cut into batches.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use super::partition::{Entry, Partition};
+use super::rejected::Rejected;
+use crate::event::decode::Decoded;
+use crate::event::{Batch, Block, TimeSpan, Timestamp};
+
+/// Takes stretches of partitions and gives batches in the order of event time.
+#[derive(Debug)]
+pub struct Ingest {
+    partitions: Vec<Partition>,
+    /// Blocks with events that wait or are ready, numbered on from `first_block`.
+    blocks: VecDeque<Held>,
+    first_block: u64,
+    /// Events that may leave, in order, and how many of them have left.
+    ready: Vec<Entry>,
+    left: usize,
+    /// Events and rejected lines that may not leave yet.
+    waiting: usize,
+    limit: usize,
+    batches: u64,
+    counters: Counters,
+}
+
+/// A block as long as any of its events has to leave.
+#[derive(Debug)]
+struct Held {
+    block: Option<Arc<Block>>,
+    /// How many of its events have to leave.
+    events: usize,
+    /// The last batch that has it, and its index there.
+    batch: u64,
+    index: u32,
+}
+
+/// A partition of a stream, as ingest knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartitionSettings {
+    /// The rank of its stream, as positions have it.
+    pub stream: u32,
+    /// Its number, as positions have it.
+    pub number: u32,
+    /// How far behind the partition's highest time an event may come.
+    pub out_of_orderness: TimeSpan,
+}
+
+/// What ingest has counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Lines, blank ones included.
+    pub lines: u64,
+    /// Lines of white space alone.
+    pub blank: u64,
+    /// Events, late ones included.
+    pub events: u64,
+    /// Late events.
+    pub late: u64,
+    /// Lines that are no events.
+    pub dead_letters: u64,
+}
+
+/// More events wait for their watermark than may: the bound is too long, or a partition lies far behind the others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BufferFull {
+    /// How many may wait.
+    pub limit: usize,
+}
+
+impl fmt::Display for BufferFull {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "more than {} events wait for others that may still come before them: lower ", self.limit)?;
+        f.write_str("--out-of-orderness, or raise --max-buffered-events if there is memory for more")
+    }
+}
+
+impl std::error::Error for BufferFull {}
+
+impl Ingest {
+    /// Over these partitions. At most so many events may wait.
+    pub fn new(partitions: &[PartitionSettings], limit: usize) -> Ingest {
+        let place = |p: &PartitionSettings| (p.stream, p.number);
+        let rank = |this| partitions.iter().filter(|other| place(other) < place(this)).count() as u32;
+        Ingest {
+            partitions: partitions.iter().map(|this| Partition::new(this, rank(this))).collect(),
+            blocks: VecDeque::new(),
+            first_block: 0,
+            ready: Vec::new(),
+            left: 0,
+            waiting: 0,
+            limit,
+            batches: 0,
+            counters: Counters::default(),
+        }
+    }
+
+    /// Takes the next stretch of a partition, by its index. Batches are to be taken out before the next stretch.
+    pub fn push(&mut self, partition: usize, decoded: Decoded) -> Result<(), BufferFull> {
+        if self.waiting > self.limit {
+            return Err(BufferFull { limit: self.limit });
+        }
+        let Decoded { block, dead, lines, blank } = decoded;
+        let (all, dead_letters) = (block.heads.len(), dead.len());
+        let block = Arc::new(block);
+        let number = self.first_block + self.blocks.len() as u64;
+        let events = self.partitions[partition].push(&block, number, dead);
+        self.waiting += all + dead_letters;
+        self.counters.lines += lines;
+        self.counters.blank += blank;
+        self.counters.events += all as u64;
+        self.counters.late += (all - events) as u64;
+        self.counters.dead_letters += dead_letters as u64;
+        self.blocks.push_back(Held { block: (events > 0).then_some(block), events, batch: 0, index: 0 });
+        self.forget_blocks();
+        Ok(())
+    }
+
+    /// Nothing more comes from a partition.
+    pub fn end(&mut self, partition: usize) {
+        self.partitions[partition].ended = true;
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// The partition that the others wait for, which should be read next; none when all have ended.
+    pub fn wants(&self) -> Option<usize> {
+        let live = (0..self.partitions.len()).filter(|&index| !self.partitions[index].ended);
+        live.min_by_key(|&index| (self.partitions[index].highest, self.partitions[index].number))
+    }
+
+    /// Up to this time all events are known; none as long as any may come.
+    pub fn watermark(&self) -> Option<Timestamp> {
+        match self.wants() {
+            Some(_) => self.partitions.iter().filter(|p| !p.ended).map(Partition::watermark).min().flatten(),
+            None => Some(Timestamp::MAX),
+        }
+    }
+
+    /// The next events that may leave, at most `max`; none when nothing may.
+    pub fn batch(&mut self, max: usize) -> Option<Batch> {
+        if self.left == self.ready.len() {
+            self.release();
+        }
+        let entries = &self.ready[self.left..(self.left + max.max(1)).min(self.ready.len())];
+        if entries.is_empty() {
+            return None;
+        }
+        self.left += entries.len();
+        self.batches += 1;
+        let mut batch = Batch { blocks: Vec::new(), events: Vec::with_capacity(entries.len()) };
+        for entry in entries {
+            let held = &mut self.blocks[(entry.block - self.first_block) as usize];
+            if held.batch != self.batches {
+                held.batch = self.batches;
+                held.index = batch.blocks.len() as u32;
+                batch.blocks.extend(held.block.clone());
+            }
+            batch.events.push((held.index, entry.row));
+            held.events -= 1;
+            if held.events == 0 {
+                held.block = None;
+            }
+        }
+        self.forget_blocks();
+        Some(batch)
+    }
+
+    /// The late events and dead letters that may leave, in order.
+    pub fn rejected(&mut self) -> Vec<Rejected> {
+        // A partition's later ones come at or after (its highest time, its number).
+        let frontier =
+            self.wants().map(|index| (self.partitions[index].highest, self.partitions[index].number));
+        let mut out = Vec::new();
+        for partition in &mut self.partitions {
+            let may = |one: &Rejected| frontier.is_none_or(|f| (one.reached, one.partition) <= f);
+            let count = partition.rejected.partition_point(may);
+            out.extend(partition.rejected.drain(..count));
+        }
+        self.waiting -= out.len();
+        out.sort_by_key(Rejected::order);
+        out
+    }
+
+    /// Makes ready what the watermark has reached.
+    fn release(&mut self) {
+        self.ready.clear();
+        self.left = 0;
+        let Some(watermark) = self.watermark() else { return };
+        let parts: usize = self.partitions.iter_mut().map(|p| p.release(watermark, &mut self.ready)).sum();
+        if parts > 1 {
+            // Sorted runs one behind the other: the sort finds them, and merges.
+            self.ready.sort();
+        }
+        self.waiting -= self.ready.len();
+    }
+
+    fn forget_blocks(&mut self) {
+        while self.blocks.front().is_some_and(|held| held.events == 0) {
+            self.blocks.pop_front();
+            self.first_block += 1;
+        }
+    }
+}
