@@ -2,6 +2,7 @@
 
 mod conformance;
 mod differential;
+mod engine_memory;
 mod examples;
 mod generate;
 mod harness;
