@@ -1,7 +1,11 @@
 //! The integration tests: one binary, one module per subject.
 
 mod conformance;
+mod differential;
+mod engine_memory;
 mod examples;
+mod generate;
+mod harness;
 mod language;
 mod naive;
 mod order;

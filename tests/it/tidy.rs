@@ -21,7 +21,8 @@ const MODULES: &[(&str, &[&str])] = &[
 const PATTERN_MODULES: &[(&str, &[&str])] = &[
     ("explain", &["nfa", "check", "print", "plan", "expr", "ast", "diagnostic"]),
     ("check", &["parse", "print", "similar", "ast", "plan", "expr", "function", "code", "diagnostic"]),
-    ("print", &["parse", "ast"]),
+    ("print", &["parse", "ast", "diagnostic"]),
+    ("spanless", &["ast", "diagnostic"]),
     ("parse", &["similar", "ast", "code", "diagnostic"]),
     ("nfa", &["plan", "expr", "ast", "diagnostic"]),
     ("eval", &["function", "numeric", "expr", "plan", "ast"]),
