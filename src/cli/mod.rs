@@ -1,5 +1,8 @@
 //! The command line: one file per command.
 
+pub mod check;
+pub mod fmt;
+
 use std::process::ExitCode;
 
 /// Runs the program.
