@@ -1,6 +1,7 @@
 //! The integration tests: one binary, one module per subject.
 
 mod conformance;
+mod docs;
 mod examples;
 mod language;
 mod naive;
