@@ -7,8 +7,12 @@
 )]
 
 mod conformance;
+mod differential;
 mod docs;
+mod engine_memory;
 mod examples;
+mod generate;
+mod harness;
 mod language;
 mod naive;
 mod order;

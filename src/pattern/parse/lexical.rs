@@ -81,19 +81,17 @@ pub(super) fn tokens(text: &str, sink: &mut Diagnostics) -> Lexed {
 
 /// One lexeme; an error at the end of the text only.
 fn lexeme(input: &str) -> Scan<'_, Lexeme> {
-    alt((
-        string,
-        raw_string,
-        quoted_name,
-        number,
-        word,
-        foreign(FOREIGN_LONG),
-        symbol,
-        foreign(FOREIGN_SHORT),
-        superfluous,
-        unknown,
-    ))
-    .parse(input)
+    match input.chars().next() {
+        Some('"' | '\'') => string(input),
+        Some('`') => quoted_name(input),
+        Some(c) if c.is_ascii_digit() => number(input),
+        Some(c) if begins_name(c) => alt((raw_string, word)).parse(input),
+        _ => sign(input),
+    }
+}
+
+fn sign(input: &str) -> Scan<'_, Lexeme> {
+    alt((foreign(FOREIGN_LONG), symbol, foreign(FOREIGN_SHORT), superfluous, unknown)).parse(input)
 }
 
 fn white_space(input: &str) -> Scan<'_, &str> {

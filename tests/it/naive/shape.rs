@@ -258,6 +258,7 @@ impl Pattern {
         if part.optional {
             let mut passed = passed.clone();
             passed.leave(part);
+            passed.negation = None;
             self.from_element(around, index + 1, None, &passed, ways);
         }
     }
@@ -286,7 +287,6 @@ impl Ways {
 
 impl Passed {
     fn leave(&mut self, part: &Part) {
-        self.negation = None;
         if let (PartKind::Stage(stage), true) = (&part.kind, part.greedy && part.min != part.max) {
             self.greedy.push(*stage);
         }

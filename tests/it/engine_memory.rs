@@ -1,0 +1,166 @@
+//! What the engine holds: partial matches, and the events they need. When all windows have closed that is nothing,
+//! whatever the pattern, and in between no more than what is still waited for.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use sequor::engine::{Engine, MatchSink, MatchView, Order, PatternSet};
+use sequor::event::decode::Decoder;
+use sequor::event::key::KeyHasher;
+use sequor::event::record::StreamSettings;
+use sequor::event::{Position, TimeSpan};
+use sequor::ingest::{Ingest, PartitionSettings};
+use sequor::pattern::plan::{Plan, Skip};
+use sequor::pattern::{Limits, compile};
+
+use crate::generate::Case;
+
+/// Counts what is found.
+#[derive(Default)]
+struct Count(usize);
+
+impl MatchSink for Count {
+    fn take(&mut self, _: Order, found: &MatchView<'_>) {
+        let mut json = Vec::new();
+        found.write_json(&mut json);
+        assert_eq!(json.last(), Some(&b'}'));
+        self.0 += 1;
+    }
+}
+
+/// An engine with its inputs.
+struct Run {
+    engine: Engine,
+    decoder: Decoder,
+    ingest: Ingest,
+    /// By partition, where its next line stands.
+    next: Vec<Position>,
+    found: Count,
+}
+
+impl Run {
+    /// With a partition for each of the streams.
+    fn new(plans: Vec<Plan>, settings: &StreamSettings, streams: &[&str]) -> Run {
+        let names: Vec<String> =
+            streams.iter().map(|s| s.to_string()).collect::<BTreeSet<_>>().into_iter().collect();
+        let set = Arc::new(PatternSet::new(plans, settings, &names));
+        let hasher = KeyHasher::default();
+        let rank = |stream: &str| names.iter().position(|name| name == stream).unwrap() as u32;
+        let next = (0..).zip(streams).map(|(partition, s)| Position { stream: rank(s), partition, offset: 0 });
+        let next: Vec<Position> = next.collect();
+        let of = |p: &Position| PartitionSettings {
+            stream: p.stream,
+            number: p.partition,
+            out_of_orderness: settings.out_of_orderness,
+        };
+        Run {
+            decoder: Decoder::new(set.schema(), settings, hasher.clone()),
+            engine: Engine::new(set, hasher, 0, 1),
+            ingest: Ingest::new(&next.iter().map(of).collect::<Vec<_>>(), usize::MAX),
+            next,
+            found: Count::default(),
+        }
+    }
+
+    /// With one partition.
+    fn of(text: &str) -> Run {
+        let compiled = compile(text, &Limits::default());
+        assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);
+        Run::new(compiled.plans, &StreamSettings::default(), &["events"])
+    }
+
+    fn lines(&mut self, partition: usize, lines: Vec<u8>) {
+        let decoded = self.decoder.decode(lines, self.next[partition]);
+        self.next[partition].offset += decoded.lines;
+        self.ingest.push(partition, decoded).unwrap();
+        self.take();
+    }
+
+    fn take(&mut self) {
+        while let Some(batch) = self.ingest.batch(7) {
+            self.engine.process(&batch, &mut self.found);
+        }
+        self.ingest.rejected();
+    }
+
+    fn end(&mut self) {
+        (0..self.next.len()).for_each(|partition| self.ingest.end(partition));
+        self.take();
+        self.engine.finish(&mut self.found);
+    }
+}
+
+#[test]
+fn nothing_is_held_when_all_windows_have_closed() {
+    // By skip strategy: cases in all, and with a match.
+    let mut seen = [[0; 2]; 5];
+    for seed in 0..4_000 {
+        let (case, _) = Case::new(seed);
+        let compiled = case.compile().unwrap();
+        if compiled.plans.iter().any(|plan| plan.within.is_none()) {
+            continue;
+        }
+        let settings = StreamSettings {
+            type_field: case.settings.type_field.clone(),
+            time_field: case.settings.time_field.clone(),
+            out_of_orderness: TimeSpan(case.settings.out_of_orderness_ms),
+        };
+        let skip = match compiled.plans[0].skip {
+            Skip::NoSkip => 0,
+            Skip::ToNext => 1,
+            Skip::PastLast => 2,
+            Skip::ToFirst(_) => 3,
+            Skip::ToLast(_) => 4,
+        };
+        let streams: Vec<&str> = case.inputs.iter().map(|input| input.stream.as_str()).collect();
+        let mut run = Run::new(compiled.plans, &settings, &streams);
+        for (partition, input) in case.inputs.iter().enumerate() {
+            input.lines.iter().for_each(|line| run.lines(partition, [line, &b"\n"[..]].concat()));
+        }
+        run.end();
+        assert_eq!(run.engine.held(), (0, 0, 0), "seed {seed}\n{}", case.text());
+        seen[skip][0] += 1;
+        seen[skip][1] += usize::from(run.found.0 > 0);
+    }
+    assert!(seen.iter().flatten().all(|&count| count >= 50), "hardly any of some kind: {seen:?}");
+}
+
+#[test]
+fn nothing_is_held_of_many_keys_that_came_and_went() {
+    const KEYS: usize = 200_000;
+    let text = "pattern p key by k match a: a followed by b+: b not followed by c: c within 9ms after match skip past last emit timeouts
+        pattern q key by k match a: a followed by b: b where v > a.v within 5ms between events";
+    let mut run = Run::of(text);
+    let mut most = 0;
+    for key in 0..KEYS {
+        let mut lines = Vec::new();
+        for (after, kind) in ["a", "b"].iter().enumerate().take(1 + key % 2) {
+            let line =
+                format!("{{\"type\":\"{kind}\",\"ts\":{},\"k\":\"key {key}\",\"v\":{after}}}\n", key + after);
+            lines.extend(line.into_bytes());
+        }
+        run.lines(0, lines);
+        most = most.max(run.engine.held().0);
+    }
+    assert!((10..40).contains(&most), "a key is held as long as it waits: {most}");
+    run.end();
+    assert_eq!(run.engine.held(), (0, 0, 0));
+    // A lone `a` times out; with a `b` there are the match of `q`, the absence of `c`, and a loop that times out.
+    assert_eq!(run.found.0, KEYS / 2 + 3 * (KEYS / 2));
+}
+
+#[test]
+fn without_a_window_only_what_still_waits_is_held() {
+    let mut run = Run::of("pattern p key by k match a: a next b: b");
+    for key in 0..1_000 {
+        let time = key * 10;
+        let line = |kind, at| format!("{{\"type\":\"{kind}\",\"ts\":{at},\"k\":{key}}}\n");
+        // An even key matches; an odd one is ended by an event that is no `b`.
+        let second = if key % 2 == 0 { "b" } else { "x" };
+        run.lines(0, [line("a", time), line(second, time + 1)].concat().into_bytes());
+    }
+    run.lines(0, b"{\"type\":\"a\",\"ts\":100000,\"k\":-1}\n".to_vec());
+    run.end();
+    assert_eq!(run.found.0, 500);
+    assert_eq!(run.engine.held(), (1, 1, 1), "the last `a` waits for ever");
+}

@@ -1,0 +1,64 @@
+#!/usr/bin/env bash
+# Seeds the mistakes of mutants.tsv into a copy of the sources, one at a time, and says which of them the quick part of
+# the tests notices: `./dev mutants [NAME...]`. Each line is a name, a file, a text that stands in it once, and what
+# takes its place, with tabs between. Fails if a mistake is not noticed, or cannot be seeded.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+root=$PWD
+list=$root/tests/mutants.tsv
+scratch=${SEQUOR_MUTANTS:-${TMPDIR:-/tmp}/sequor-mutants}
+tests=(differential conformance scenarios engine order pattern)
+
+# The quickest build: what is compared is small.
+export CARGO_TARGET_DIR=$scratch/target CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL=0 RUSTFLAGS="--cap-lints allow"
+export SEQUOR_CASES=${SEQUOR_CASES:-1500} RUST_BACKTRACE=0
+
+# Brings the copy to what the sources are; files that do not differ keep their times, and are not built again.
+refresh() {
+  mkdir -p "$scratch/copy"
+  (cd "$root" && git ls-files -z --cached --others --exclude-standard -- src tests patterns examples benches Cargo.toml Cargo.lock rust-toolchain.toml) |
+    while IFS= read -r -d '' file; do
+      [ -f "$root/$file" ] || continue
+      cmp -s "$root/$file" "$scratch/copy/$file" && continue
+      mkdir -p "$scratch/copy/$(dirname "$file")"
+      cp "$root/$file" "$scratch/copy/$file"
+    done
+}
+
+run_tests() {
+  (cd "$scratch/copy" && timeout 300 cargo test --quiet --locked --test it -- "${tests[@]}") >"$scratch/log" 2>&1
+}
+
+refresh
+if [ -z "${SEQUOR_SHARED:-}" ] && [ -d "$root/../shared" ]; then export SEQUOR_SHARED=$root/../shared; fi
+echo "without a mistake ..."
+run_tests || { tail -n 40 "$scratch/log"; echo "the tests fail as it is: nothing to learn from mistakes" >&2; exit 1; }
+
+caught=0 seeded=0 bad=()
+while IFS=$'\t' read -r name file find replace; do
+  if [ $# -gt 0 ] && [[ " $* " != *" $name "* ]]; then continue; fi
+  seeded=$((seeded + 1))
+  text=$(<"$root/$file")
+  without=${text//"$find"/}
+  if [ $((${#text} - ${#without})) -ne ${#find} ]; then
+    echo "BAD       $name: its text does not stand once in $file"
+    bad+=("$name")
+    continue
+  fi
+  printf '%s\n' "${text/"$find"/"$replace"}" >"$scratch/copy/$file"
+  if ! (cd "$scratch/copy" && cargo test --quiet --locked --test it --no-run) >"$scratch/log" 2>&1; then
+    echo "BAD       $name: does not build"
+    grep -m 3 '^error' "$scratch/log" || true
+    bad+=("$name")
+  elif run_tests; then
+    echo "SURVIVED  $name"
+    bad+=("$name")
+  else
+    caught=$((caught + 1))
+    echo "caught    $name  ($(grep -m 1 -o '^    [a-z_]*::[a-z_:]*$' "$scratch/log" | tr -d ' ' || echo "no end"))"
+  fi
+  cp "$root/$file" "$scratch/copy/$file"
+done <"$list"
+
+echo "$caught of $seeded caught"
+[ ${#bad[@]} -eq 0 ]
