@@ -46,7 +46,8 @@ impl Run {
         let set = Arc::new(PatternSet::new(plans, settings, &names));
         let hasher = KeyHasher::default();
         let rank = |stream: &str| names.iter().position(|name| name == stream).unwrap() as u32;
-        let next = (0..).zip(streams).map(|(partition, s)| Position { stream: rank(s), partition, offset: 0 });
+        let next =
+            (0..).zip(streams).map(|(partition, s)| Position { stream: rank(s), partition, offset: 0 });
         let next: Vec<Position> = next.collect();
         let of = |p: &Position| PartitionSettings {
             stream: p.stream,
