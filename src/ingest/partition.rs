@@ -82,7 +82,8 @@ impl Partition {
                     // At or below the watermark, without its overflow.
                     if highest.0.abs_diff(time.0) > self.bound.0.unsigned_abs() {
                         let watermark = self.watermark().unwrap_or(Timestamp::MIN);
-                        let kind = RejectedKind::Late { block: Arc::clone(block), row: row as u32, watermark };
+                        let kind =
+                            RejectedKind::Late { block: Arc::clone(block), row: row as u32, watermark };
                         self.reject(head.position.offset, kind);
                         continue;
                     }
