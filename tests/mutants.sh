@@ -10,19 +10,23 @@ scratch=${SEQUOR_MUTANTS:-${TMPDIR:-/tmp}/sequor-mutants}
 tests=(differential conformance scenarios engine order pattern)
 
 # The quickest build: what is compared is small.
-export CARGO_TARGET_DIR=$scratch/target CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL=0 RUSTFLAGS="--cap-lints allow"
+export CARGO_TARGET_DIR=$scratch/target CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL=0
 export SEQUOR_CASES=${SEQUOR_CASES:-1500} RUST_BACKTRACE=0
 
 # Brings the copy to what the sources are; files that do not differ keep their times, and are not built again.
 refresh() {
   mkdir -p "$scratch/copy"
-  (cd "$root" && git ls-files -z --cached --others --exclude-standard -- src tests patterns examples benches Cargo.toml Cargo.lock rust-toolchain.toml) |
+  (cd "$root" && git ls-files -z --cached --others --exclude-standard -- src tests patterns examples benches Cargo.lock rust-toolchain.toml) |
     while IFS= read -r -d '' file; do
       [ -f "$root/$file" ] || continue
       cmp -s "$root/$file" "$scratch/copy/$file" && continue
       mkdir -p "$scratch/copy/$(dirname "$file")"
       cp "$root/$file" "$scratch/copy/$file"
     done
+  # Only the library and its tests are built.
+  rm -f "$scratch/copy/src/main.rs"
+  sed -e '/^\[\[bin\]\]/,/^$/d' -e '/^default-run/d' "$root/Cargo.toml" >"$scratch/Cargo.toml"
+  cmp -s "$scratch/Cargo.toml" "$scratch/copy/Cargo.toml" || cp "$scratch/Cargo.toml" "$scratch/copy/Cargo.toml"
 }
 
 run_tests() {

@@ -45,7 +45,8 @@ impl Bench {
         let set = Arc::new(PatternSet::new(case.plans()?, &settings, &["events".to_owned()]));
         let hasher = KeyHasher::default();
         let decoder = Decoder::new(set.schema(), &settings, hasher.clone());
-        let partition = PartitionSettings { number: 0, out_of_orderness: settings.out_of_orderness };
+        let partition =
+            PartitionSettings { stream: 0, number: 0, out_of_orderness: settings.out_of_orderness };
         Ok(Bench { set, hasher, decoder, partition })
     }
 

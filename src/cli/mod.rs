@@ -1,7 +1,9 @@
 //! The command line: one file per command. Exit status: 0 for success, 1 for a failed read or write (or a failed
 //! check), 2 for a bad pattern or bad flags.
 
+pub mod check;
 pub mod completions;
+pub mod fmt;
 mod load;
 pub mod replay;
 pub mod scenario;
@@ -24,6 +26,10 @@ struct Cli {
 enum Command {
     /// Run patterns over recorded events and write every match
     Replay(replay::ReplayArgs),
+    /// Say what is wrong with patterns, and what may be meant
+    Check(check::CheckArgs),
+    /// Write patterns in the standard form
+    Fmt(fmt::FmtArgs),
     /// Run scenario tests of patterns
     Test(test::Arguments),
     /// Print a completion script for a shell
@@ -34,6 +40,8 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Replay(args) => replay::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Fmt(args) => fmt::run(args),
         Command::Test(args) => test::run(&args),
         Command::Completions(args) => completions::run(&args),
     }

@@ -363,7 +363,7 @@ impl Truths<'_, '_> {
 
 #[inline]
 fn push(bits: &mut Bits, index: usize, value: bool) {
-    if index % 64 == 0 {
+    if index.is_multiple_of(64) {
         bits.push(0);
     }
     bits[index / 64] |= u64::from(value) << (index % 64);

@@ -46,7 +46,8 @@ impl Run {
         let set = Arc::new(PatternSet::new(plans, settings, &names));
         let hasher = KeyHasher::default();
         let rank = |stream: &str| names.iter().position(|name| name == stream).unwrap() as u32;
-        let next = (0..).zip(streams).map(|(partition, s)| Position { stream: rank(s), partition, offset: 0 });
+        let next =
+            (0..).zip(streams).map(|(partition, s)| Position { stream: rank(s), partition, offset: 0 });
         let next: Vec<Position> = next.collect();
         let of = |p: &Position| PartitionSettings {
             stream: p.stream,
@@ -163,4 +164,51 @@ fn without_a_window_only_what_still_waits_is_held() {
     run.end();
     assert_eq!(run.found.0, 500);
     assert_eq!(run.engine.held(), (1, 1, 1), "the last `a` waits for ever");
+}
+
+/// The table of states forgets those that no partial match is in when it has grown large; nothing of it shows.
+#[test]
+fn more_states_than_a_table_keeps_find_the_same_matches() {
+    const STAGES: usize = 17;
+    const KEYS: usize = 4_000;
+    const TAKEN: usize = 8;
+    let stages: String =
+        (0..STAGES).map(|stage| format!(" followed by b{stage}?: b where v == {stage}")).collect();
+    let text = format!("pattern p key by k match a: a{stages} followed by z: z within 1h");
+    // Each key has some stages' events in an order of its own, so its partial matches wait for subsets of its own.
+    let orders: Vec<Vec<usize>> = (0..KEYS)
+        .map(|key| {
+            let mut left: Vec<usize> = (0..STAGES).collect();
+            let mut choice = (key as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let mut pick = || {
+                choice =
+                    choice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                left.remove((choice >> 33) as usize % left.len())
+            };
+            (0..TAKEN).map(|_| pick()).collect()
+        })
+        .collect();
+    let mut run = Run::of(&text);
+    for round in 0..TAKEN + 2 {
+        let line = |(key, order): (usize, &Vec<usize>)| {
+            let (kind, value) = match round {
+                0 => ("a", 0),
+                round if round > TAKEN => ("z", 0),
+                round => ("b", order[round - 1]),
+            };
+            format!("{{\"type\":\"{kind}\",\"ts\":{round},\"k\":{key},\"v\":{value}}}\n")
+        };
+        run.lines(0, orders.iter().enumerate().map(line).collect::<String>().into_bytes());
+    }
+    run.end();
+    // A match takes `a`, any of the others that come in the order of the stages, and `z`.
+    let rising = |order: &Vec<usize>| {
+        let mut ending_at: Vec<usize> = Vec::new();
+        for (at, stage) in order.iter().enumerate() {
+            ending_at.push(1 + (0..at).filter(|&b| order[b] < *stage).map(|b| ending_at[b]).sum::<usize>());
+        }
+        1 + ending_at.iter().sum::<usize>()
+    };
+    assert_eq!(run.found.0, orders.iter().map(rising).sum::<usize>());
+    assert_eq!(run.engine.held(), (0, 0, 0));
 }

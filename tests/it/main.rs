@@ -1,8 +1,15 @@
 //! The integration tests: one binary, one module per subject.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and says what it skips"
+)]
+
 mod cli;
 mod conformance;
 mod differential;
+mod docs;
 mod engine_memory;
 mod examples;
 mod failures;

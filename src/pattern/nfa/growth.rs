@@ -32,7 +32,7 @@ pub fn growth(automaton: &Automaton) -> (Growth, Option<StageId>) {
             }
         }
     }
-    let starts: Vec<usize> = automaton.start.iter().filter_map(|e| target(e)).collect();
+    let starts: Vec<usize> = automaton.start.iter().filter_map(target).collect();
 
     // By component: how many come in over the window (`arrive`), and how many are there at once (`stay`).
     let components = component.iter().max().map_or(0, |m| m + 1);

@@ -123,10 +123,15 @@ fn word(input: &str) -> Scan<'_, Lexeme> {
 }
 
 fn symbol(input: &str) -> Scan<'_, Lexeme> {
-    let Some(symbol) = SYMBOLS.iter().find(|symbol| input.starts_with(**symbol)) else {
+    let Some(symbol) = SYMBOLS.iter().find(|symbol| begins_with(input, symbol)) else {
         return Err(nom::Err::Error(()));
     };
-    tag(*symbol).map(|_| Lexeme::right(Kind::Symbol(symbol))).parse(input)
+    Ok((&input[symbol.len()..], Lexeme::right(Kind::Symbol(symbol))))
+}
+
+/// Whether a text begins with a sign. Most do not, as the first byte tells.
+fn begins_with(input: &str, sign: &str) -> bool {
+    input.as_bytes().first() == sign.as_bytes().first() && input.starts_with(sign)
 }
 
 /// Signs of other languages: what is written here instead, and the token that they stand for.
@@ -152,7 +157,7 @@ const FOREIGN_SHORT: &[Foreign] = &[
 
 fn foreign<'a>(table: &'static [Foreign]) -> impl Fn(&'a str) -> Scan<'a, Lexeme> {
     move |input| {
-        let Some((sign, instead, kind)) = table.iter().find(|(sign, ..)| input.starts_with(*sign)) else {
+        let Some((sign, instead, kind)) = table.iter().find(|(sign, ..)| begins_with(input, sign)) else {
             return Err(nom::Err::Error(()));
         };
         let span = Span::new(0, sign.len());
