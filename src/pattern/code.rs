@@ -32,7 +32,7 @@ codes! {
     MISSING_LINK = "E210", "two elements without a link between them, or a link with nothing before it";
     CHAINED_COMPARISON = "E211", "a comparison of a comparison";
     CONDITION_ON_GROUP = "E212", "`where` or `until` on a group";
-    TOO_DEEP = "E213", "parentheses nested too deep";
+    TOO_DEEP = "E213", "parentheses nested too deep, or a path with too many steps";
     TOO_LONG = "E214", "a text that is too long";
 
     CLAUSE_TWICE = "E301", "a clause that comes twice";

@@ -25,7 +25,7 @@ use plan::Plan;
 pub struct Limits {
     /// The longest text.
     pub text_bytes: usize,
-    /// The deepest nesting of parentheses.
+    /// The deepest nesting of parentheses, and the longest path in steps.
     pub depth: usize,
     /// The largest automaton, in states.
     pub states: u64,

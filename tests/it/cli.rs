@@ -372,6 +372,7 @@ fn bad_patterns_and_flags_are_status_2() {
         ("bad.seq", b"pattern x match a: a where"),
         ("worse.seq", b"pattern y match a: a\npattern z match b: b followed by b: c"),
         ("empty.seq", b"// nothing\n"),
+        ("deep.seq", format!("pattern x match a: a where x{} > 1", ".x".repeat(100)).as_bytes()),
         ("latin.seq", b"pattern x // \xe9\n match a: a"),
         ("e.jsonl", b""),
     ]);
@@ -380,6 +381,7 @@ fn bad_patterns_and_flags_are_status_2() {
     ran.says(2, "worse.seq:2:");
     place.run(&["replay", "-p", "p.seq", "-p", "q.seq", "-i", "e.jsonl"]).says(2, "`pairs` is in both");
     place.run(&["replay", "-p", "empty.seq", "-i", "e.jsonl"]).says(2, "no pattern");
+    place.run(&["replay", "-p", "deep.seq", "-i", "e.jsonl"]).says(2, "a path of more than 100 steps");
     place.run(&["replay", "-p", "latin.seq", "-i", "e.jsonl"]).says(2, "UTF-8");
     place.run(&["replay", "-i", "e.jsonl"]).says(2, "--pattern");
     place.run(&["replay", "-p", "p.seq", "--no-such-flag"]).says(2, "--no-such-flag");

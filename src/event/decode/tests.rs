@@ -199,6 +199,16 @@ fn depth_is_bounded_by_the_line_alone() {
 }
 
 #[test]
+fn paths_of_any_length_are_safe() {
+    for depth in [200, 201, 100_000] {
+        let field = format!("x{}", ".x".repeat(depth - 1));
+        let line = format!("{{\"ts\":1,\"x\":{}7{}}}", "{\"x\":".repeat(depth - 1), "}".repeat(depth - 1));
+        let found = values(&["x", &field], &line);
+        assert_eq!(found[1], if depth == 200 { Value::Int(7) } else { Value::Null });
+    }
+}
+
+#[test]
 fn equal_keys_hash_alike_and_a_missing_one_is_zero() {
     let mut schema = schema(&["x", "y"]);
     schema.keys = vec![vec![0], vec![], vec![0, 1]];

@@ -4,6 +4,9 @@ use hashbrown::HashMap;
 
 use crate::event::{FieldPath, Schema, Segment};
 
+/// The deepest path that is taken from an event: walking it is a recursion. Patterns may not name a longer one.
+const DEPTH_MAX: usize = 200;
+
 /// The number of a node in its tree; 0 is the whole event.
 pub(super) type NodeId = u32;
 
@@ -48,8 +51,13 @@ impl Tree {
         &self.nodes[id as usize]
     }
 
-    /// The node of a path.
+    /// The node of a path. One that is too deep to be walked to is there, but nothing leads to it.
     fn grow(&mut self, path: &FieldPath) -> &mut Node {
+        if path.0.len() > DEPTH_MAX {
+            let last = self.nodes.len();
+            self.nodes.push(Node::default());
+            return &mut self.nodes[last];
+        }
         let mut way = vec![0];
         let mut at = 0;
         for segment in &path.0 {

@@ -218,6 +218,11 @@ impl<'a> Tokens<'a> {
         self.context.torn.replace(false)
     }
 
+    /// How deep parentheses may nest, and how many steps a path may have.
+    pub(super) fn depth_limit(self) -> usize {
+        self.context.depth_limit
+    }
+
     /// Runs a parser one level of nesting deeper, unless that is too deep.
     pub(super) fn deeper<T>(self, parser: impl FnOnce(Tokens<'a>) -> Parse<'a, T>) -> Parse<'a, T> {
         let depth = &self.context.depth;

@@ -11,6 +11,8 @@ use super::input::{Parse, Tokens, fail, keyword, symbol, unexpected};
 use super::name::{close, expect_name, name};
 use super::token::Kind;
 use crate::pattern::ast::{Name, Path, PathSegment};
+use crate::pattern::code;
+use crate::pattern::diagnostic::Diagnostic;
 
 /// A path; it must stand here.
 pub(super) fn path(input: Tokens<'_>) -> Parse<'_, Path> {
@@ -28,7 +30,12 @@ pub(super) fn path(input: Tokens<'_>) -> Parse<'_, Path> {
         segments
     };
     let (after, segments) = fold_many0(step, || vec![first.clone()], fill).parse(after)?;
-    Ok((after, Path { this: this.is_some(), segments, span: after.since(input.span()) }))
+    let span = after.since(input.span());
+    if segments.len() > input.depth_limit() {
+        let message = format!("a path of more than {} steps", input.depth_limit());
+        return fail(Diagnostic::new(code::TOO_DEEP, span, message));
+    }
+    Ok((after, Path { this: this.is_some(), segments, span }))
 }
 
 /// A step with a name: it must stand here.

@@ -38,7 +38,7 @@ fn large_texts_that_mean_something_are_accepted() {
     assert_eq!(run("or", in_where(&format!("{}a", many("a or ", 50_000)))), (0, 1));
     assert_eq!(run("sums", in_where(&format!("{}a > 1", many("a + ", 50_000)))), (0, 1));
     assert_eq!(run("products", in_where(&format!("{}a > 1", many("a*", 125_000)))), (0, 1));
-    assert_eq!(run("path", in_where(&format!("a{} > 1", many(".b", 125_000)))), (0, 1));
+    assert_eq!(run("path", in_where(&format!("a{} > 1", many(".b", 99)))), (0, 1));
     assert_eq!(run("arguments", in_where(&format!("concat(a{}) == ''", many(",a", 125_000)))), (0, 1));
     assert_eq!(run("list", in_where(&format!("a in (1{})", many(",1", 125_000)))), (0, 1));
     assert_eq!(run("comments", format!("{}\npattern p match a: a", many("/**/ ", 50_000))), (0, 1));
@@ -70,6 +70,7 @@ fn large_texts_that_mean_nothing_are_refused() {
         ("comparisons", in_where(&format!("a{}", " < a".repeat(62_500)))),
         ("calls", in_where(&"f(".repeat(125_000))),
         ("lists", in_where(&"a in (".repeat(42_500))),
+        ("path", in_where(&format!("a{} > 1", ".b".repeat(125_000)))),
         ("indexes", in_where(&format!("a{}", "[0".repeat(125_000)))),
         ("open string", in_where(&format!("\"{}", "x".repeat(250_000)))),
         ("open strings", in_where(&"\"\n".repeat(125_000))),
