@@ -162,6 +162,10 @@ pub struct StreamSettings {
 
 impl Default for StreamSettings {
     fn default() -> Self {
-        StreamSettings { type_field: "type".into(), time_field: "ts".into(), out_of_orderness: TimeSpan(5_000) }
+        StreamSettings {
+            type_field: "type".into(),
+            time_field: "ts".into(),
+            out_of_orderness: TimeSpan(5_000),
+        }
     }
 }

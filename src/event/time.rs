@@ -46,7 +46,9 @@ impl fmt::Display for TimeSpan {
         if left == 0 {
             return f.write_str("0ms");
         }
-        for (unit, ms) in [("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)] {
+        for (unit, ms) in
+            [("w", 604_800_000), ("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)]
+        {
             if left >= ms {
                 write!(f, "{}{unit}", left / ms)?;
                 left %= ms;

@@ -87,7 +87,10 @@ fn int_to_float(int: i128, float: f64) -> Option<Ordering> {
         return Some(Ordering::Greater);
     }
     let whole = float.trunc();
-    Some(int.cmp(&(whole as i128)).then_with(|| 0.0_f64.partial_cmp(&(float - whole)).unwrap_or(Ordering::Equal)))
+    Some(
+        int.cmp(&(whole as i128))
+            .then_with(|| 0.0_f64.partial_cmp(&(float - whole)).unwrap_or(Ordering::Equal)),
+    )
 }
 
 #[cfg(test)]
@@ -101,7 +104,10 @@ mod tests {
         assert_eq!(Value::Int(1).compare(&Value::Float(1.0)), Some(Ordering::Equal));
         assert_eq!(Value::Int(-1).compare(&Value::Float(-1.5)), Some(Ordering::Greater));
         assert_eq!(Value::Int(1).compare(&Value::Float(1.5)), Some(Ordering::Less));
-        assert_eq!(Value::UInt(u64::MAX).compare(&Value::Float(18_446_744_073_709_551_616.0)), Some(Ordering::Less));
+        assert_eq!(
+            Value::UInt(u64::MAX).compare(&Value::Float(18_446_744_073_709_551_616.0)),
+            Some(Ordering::Less)
+        );
         assert_eq!(Value::Int(1).compare(&Value::Str("1".into())), None);
     }
 }

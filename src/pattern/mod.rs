@@ -1,9 +1,58 @@
 //! From text to automaton: text → parse → tree → check → plan → automaton. Pure: no I/O, no clock.
 
 pub mod ast;
+pub mod check;
+pub mod code;
 pub mod diagnostic;
 pub mod eval;
 pub mod expr;
 pub mod function;
 pub mod nfa;
+pub mod parse;
 pub mod plan;
+pub mod print;
+mod similar;
+
+use ast::File;
+use diagnostic::Diagnostics;
+use plan::Plan;
+
+/// Bounds on what a text may ask for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest text.
+    pub text_bytes: usize,
+    /// The deepest nesting of parentheses.
+    pub depth: usize,
+    /// The largest automaton, in states.
+    pub states: u64,
+    /// The largest compiled regular expression.
+    pub regex_bytes: usize,
+    /// How many diagnostics are told.
+    pub diagnostics: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits { text_bytes: 1 << 20, depth: 100, states: 10_000, regex_bytes: 1 << 20, diagnostics: 50 }
+    }
+}
+
+/// What a text comes to.
+#[derive(Debug)]
+pub struct Compiled {
+    /// The tree: all of it where nothing is wrong, else what could be read.
+    pub file: File,
+    /// The patterns that have no errors, in the order of the text.
+    pub plans: Vec<Plan>,
+    /// What is wrong, in the order of the text.
+    pub diagnostics: Diagnostics,
+}
+
+/// Reads and checks a text.
+pub fn compile(text: &str, limits: &Limits) -> Compiled {
+    let mut parsed = parse::parse(text, limits);
+    let plans = check::check(&parsed.file, &parsed.states, limits, &mut parsed.diagnostics);
+    parsed.diagnostics.sort();
+    Compiled { file: parsed.file, plans, diagnostics: parsed.diagnostics }
+}

@@ -1,0 +1,312 @@
+//! Expressions with their names resolved: calls, aggregates, regular expressions.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use regex::{Regex, RegexBuilder};
+
+use super::Report;
+use super::paths::{Place, Scope};
+use crate::event::Value;
+use crate::pattern::ast::{self, CompareOp, ExprKind, Literal, Name, PathSegment};
+use crate::pattern::code;
+use crate::pattern::diagnostic::{Diagnostic, Span};
+use crate::pattern::expr::{Aggregate, Attribute, Expr};
+use crate::pattern::function::Function;
+use crate::pattern::similar::similar;
+
+/// Resolves expressions. Equal regular expressions of a pattern are compiled once.
+pub(super) struct Conditions {
+    regex_bytes: usize,
+    regexes: BTreeMap<String, Regex>,
+}
+
+impl Conditions {
+    pub(super) fn new(regex_bytes: usize) -> Conditions {
+        Conditions { regex_bytes, regexes: BTreeMap::new() }
+    }
+
+    /// The expression, resolved. What is wrong is reported, and null put in its place.
+    pub(super) fn compile(
+        &mut self,
+        ast: &ast::Expr,
+        scope: &mut Scope<'_, '_>,
+        report: &mut Report<'_>,
+    ) -> Expr {
+        let mut one = |expr: &ast::Expr| Box::new(self.compile(expr, scope, report));
+        match &ast.kind {
+            ExprKind::Literal(literal) => Expr::Const(constant(literal)),
+            ExprKind::Path(path) => scope.value(path, report),
+            ExprKind::Call { name, args } => self.call(name, args, ast.span, scope, report),
+            ExprKind::Or(operands) => Expr::Or(self.all(operands, scope, report)),
+            ExprKind::And(operands) => Expr::And(self.all(operands, scope, report)),
+            ExprKind::Not(operand) => Expr::Not(one(operand)),
+            ExprKind::Negate(operand) => Expr::Negate(one(operand)),
+            ExprKind::Chain(first, rest) => {
+                let first = one(first);
+                Expr::Chain(first, rest.iter().map(|(op, operand)| (*op, *one(operand))).collect())
+            }
+            ExprKind::Compare(left, op, right) => {
+                let resolved = Expr::Compare(one(left), *op, one(right));
+                warn_of_null(left, *op, right, ast.span, report);
+                resolved
+            }
+            ExprKind::IsNull { expr, negated } => Expr::IsNull(one(expr), *negated),
+            ExprKind::In { expr, list, negated } => {
+                let expr = one(expr);
+                Expr::In(expr, self.all(list, scope, report), *negated)
+            }
+            ExprKind::Between { expr, low, high, negated } => {
+                Expr::Between(one(expr), one(low), one(high), *negated)
+            }
+            ExprKind::Like { expr, pattern, negated } => {
+                let expr = one(expr);
+                self.regex(expr, like(&pattern.text), pattern.span, *negated, report)
+            }
+            ExprKind::Matches { expr, regex, negated } => {
+                let expr = one(expr);
+                self.regex(expr, regex.text.clone(), regex.span, *negated, report)
+            }
+        }
+    }
+
+    fn all(&mut self, list: &[ast::Expr], scope: &mut Scope<'_, '_>, report: &mut Report<'_>) -> Vec<Expr> {
+        list.iter().map(|expr| self.compile(expr, scope, report)).collect()
+    }
+
+    fn regex(
+        &mut self,
+        expr: Box<Expr>,
+        source: String,
+        span: Span,
+        negated: bool,
+        report: &mut Report<'_>,
+    ) -> Expr {
+        let known = self.regexes.get(&source).cloned();
+        let regex = known.map_or_else(|| RegexBuilder::new(&source).size_limit(self.regex_bytes).build(), Ok);
+        match regex {
+            Ok(regex) => {
+                self.regexes.entry(source).or_insert_with(|| regex.clone());
+                Expr::Matches(expr, regex, negated)
+            }
+            Err(error) => {
+                report.push(bad_regex(&error, span));
+                Expr::Const(Value::Null)
+            }
+        }
+    }
+
+    fn call(
+        &mut self,
+        name: &Name,
+        args: &[ast::Expr],
+        span: Span,
+        scope: &mut Scope<'_, '_>,
+        report: &mut Report<'_>,
+    ) -> Expr {
+        if let Some((_, aggregate)) = Aggregate::ALL.iter().find(|(known, _)| *known == name.text) {
+            return aggregate_of(*aggregate, name, args, span, scope, report).unwrap_or_else(|mistake| {
+                report.push(mistake);
+                Expr::Const(Value::Null)
+            });
+        }
+        if name.text == "header" {
+            return header(args, span, scope).unwrap_or_else(|mistake| {
+                report.push(mistake);
+                Expr::Const(Value::Null)
+            });
+        }
+        let resolved = self.all(args, scope, report);
+        let Some((_, function, least, most)) = Function::ALL.iter().find(|(known, ..)| *known == name.text)
+        else {
+            report.push(unknown_function(name));
+            return Expr::Const(Value::Null);
+        };
+        if !(*least..=*most).contains(&args.len()) {
+            report.push(wrong_number(name, *least, *most, args.len(), span));
+        }
+        Expr::Call(*function, resolved)
+    }
+}
+
+fn constant(literal: &Literal) -> Value<'static> {
+    match literal {
+        Literal::Null => Value::Null,
+        Literal::Bool(b) => Value::Bool(*b),
+        Literal::Int(i) => Value::Int(*i),
+        Literal::Float(f) => Value::Float(*f),
+        Literal::Str(s) => Value::Str(Cow::Owned(s.clone())),
+        Literal::Duration(span) => Value::Duration(span.0),
+    }
+}
+
+fn warn_of_null(left: &ast::Expr, op: CompareOp, right: &ast::Expr, span: Span, report: &mut Report<'_>) {
+    let is_null = |expr: &ast::Expr| matches!(expr.kind, ExprKind::Literal(Literal::Null));
+    if !is_null(left) && !is_null(right) {
+        return;
+    }
+    let warning = Diagnostic::new(code::COMPARED_WITH_NULL, span, "a comparison with `null` is never true");
+    report.push(match op {
+        CompareOp::Eq => warning.help("write `is null`"),
+        CompareOp::Ne => warning.help("write `is not null`"),
+        _ => warning,
+    });
+}
+
+/// The regular expression of a `like` pattern.
+fn like(pattern: &str) -> String {
+    let mut source = String::from("(?s)^");
+    let mut plain = String::new();
+    for c in pattern.chars() {
+        let wild = match c {
+            '%' => ".*",
+            '_' => ".",
+            c => {
+                plain.push(c);
+                continue;
+            }
+        };
+        source.push_str(&regex::escape(&plain));
+        plain.clear();
+        source.push_str(wild);
+    }
+    source.push_str(&regex::escape(&plain));
+    source.push('$');
+    source
+}
+
+fn bad_regex(error: &regex::Error, span: Span) -> Diagnostic {
+    match error {
+        regex::Error::CompiledTooBig(limit) => {
+            let message = format!("this pattern takes more than {limit} bytes when compiled");
+            Diagnostic::new(code::BAD_REGEX, span, message).help("make it shorter, or its counts smaller")
+        }
+        error => {
+            // The last line says what is wrong; those before it draw the expression, which the excerpt shows.
+            let text = error.to_string();
+            let what = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
+            let message = format!("this is no regular expression: {what}");
+            let help = "look-around and back-references are not supported; a raw string keeps backslashes: r\"\\d+\"";
+            Diagnostic::new(code::BAD_REGEX, span, message).help(help)
+        }
+    }
+}
+
+fn unknown_function(name: &Name) -> Diagnostic {
+    let mistake =
+        Diagnostic::new(code::UNKNOWN_FUNCTION, name.span, format!("there is no function `{}`", name.text));
+    let known = Function::ALL.iter().map(|(known, ..)| *known);
+    let known = known.chain(Aggregate::ALL.iter().map(|(known, _)| *known)).chain(["header"]);
+    match function_meant(&name.text).or_else(|| similar(&name.text, known)) {
+        Some(near) => mistake.help(format!("did you mean `{near}`?")).suggest(name.span, near),
+        None => {
+            let names: Vec<&str> = Function::ALL.iter().map(|(known, ..)| *known).collect();
+            mistake.help(format!(
+                "the functions are {}, header; over a stage's events count, sum, avg, min, max, first, last",
+                names.join(", ")
+            ))
+        }
+    }
+}
+
+/// The function that other languages call so.
+fn function_meant(name: &str) -> Option<&'static str> {
+    Some(match name.to_lowercase().as_str() {
+        "len" | "char_length" | "strlen" => "length",
+        "lcase" | "tolower" | "to_lower" | "lowercase" => "lower",
+        "ucase" | "toupper" | "to_upper" | "uppercase" => "upper",
+        "ifnull" | "nvl" | "isnull" => "coalesce",
+        "iif" | "case" => "if",
+        "average" | "mean" => "avg",
+        "hour" => "hour_of_day",
+        "dayofweek" | "weekday" => "day_of_week",
+        "ceiling" => "ceil",
+        "cidr_match" | "cidrmatch" | "in_cidr" => "cidr_contains",
+        "int" | "float" | "number" => "to_number",
+        "str" | "string" => "to_string",
+        _ => return None,
+    })
+}
+
+fn wrong_number(name: &Name, least: usize, most: usize, found: usize, span: Span) -> Diagnostic {
+    let takes = match (least, most) {
+        (1, 1) => "1 argument".to_owned(),
+        (least, most) if least == most => format!("{least} arguments"),
+        (least, usize::MAX) => format!("{least} or more arguments"),
+        (least, most) => format!("{least} to {most} arguments"),
+    };
+    Diagnostic::new(code::BAD_ARGUMENTS, span, format!("`{}` takes {takes}, not {found}", name.text))
+}
+
+/// `count(a)`, `sum(a.x)` and the like.
+fn aggregate_of(
+    aggregate: Aggregate,
+    name: &Name,
+    args: &[ast::Expr],
+    span: Span,
+    scope: &mut Scope<'_, '_>,
+    report: &mut Report<'_>,
+) -> Result<Expr, Diagnostic> {
+    let stage = scope.structure.names.keys().next().copied().unwrap_or("a");
+    let example = match aggregate {
+        Aggregate::Count => format!("`count` takes a stage, as in `count({stage})`"),
+        _ => format!("`{0}` takes a field of a stage's events, as in `{0}({stage}.amount)`", name.text),
+    };
+    let [arg] = args else { return Err(wrong_number(name, 1, 1, args.len(), span).help(example)) };
+    let ExprKind::Path(path) = &arg.kind else {
+        return Err(Diagnostic::new(code::BAD_ARGUMENTS, arg.span, example));
+    };
+    if let (false, [PathSegment::Name(first)]) = (path.this, &path.segments[..]) {
+        return match (scope.stage(first), aggregate) {
+            (Some(stage), Aggregate::Count) => {
+                scope.warn_of_absence(stage, path.span, report);
+                Ok(Expr::Aggregate(aggregate, stage, None))
+            }
+            (Some(_), _) => {
+                Err(Diagnostic::new(code::BAD_ARGUMENTS, arg.span, "a stage's event is no value")
+                    .help(example))
+            }
+            (None, _) => {
+                let message = format!("there is no stage `{}`", first.text);
+                Err(match scope.stage_meant(&first.text) {
+                    Some(near) => Diagnostic::new(code::UNKNOWN_STAGE, first.span, message)
+                        .help(format!("did you mean `{near}`?"))
+                        .suggest(first.span, near),
+                    None => Diagnostic::new(code::BAD_ARGUMENTS, arg.span, message).help(example),
+                })
+            }
+        };
+    }
+    let Some(of) = scope.stage_path(path) else {
+        let mistake = scope.misspelt_stage(path);
+        return Err(mistake.unwrap_or_else(|| {
+            Diagnostic::new(code::BAD_ARGUMENTS, arg.span, "this is nothing of a stage's events")
+                .help(example)
+        }));
+    };
+    if let Some((_, index)) = of.index {
+        let message = "an aggregate is over all events of a stage";
+        return Err(Diagnostic::new(code::BAD_ARGUMENTS, index, message).help("leave the number out"));
+    }
+    if aggregate == Aggregate::Count {
+        return Err(
+            Diagnostic::new(code::BAD_ARGUMENTS, arg.span, "`count` counts events, not values").help(example)
+        );
+    }
+    scope.warn_of_absence(of.stage, path.span, report);
+    let attribute = scope.attribute(of.rest, path.span)?;
+    Ok(Expr::Aggregate(aggregate, of.stage, Some(attribute)))
+}
+
+/// `header("x")`
+fn header(args: &[ast::Expr], span: Span, scope: &Scope<'_, '_>) -> Result<Expr, Diagnostic> {
+    let [ast::Expr { kind: ExprKind::Literal(Literal::Str(name)), .. }] = args else {
+        let message = "`header` takes the name of a record header as a string";
+        return Err(Diagnostic::new(code::BAD_ARGUMENTS, span, message).help("as in `header(\"trace-id\")`"));
+    };
+    if scope.place == Place::Select {
+        let message = "`header` of which event? In `select` no event is being tested";
+        return Err(Diagnostic::new(code::NO_EVENT, span, message));
+    }
+    Ok(Expr::This(Attribute::Header(name.clone())))
+}

@@ -1,0 +1,3 @@
+//! The language: what is accepted, what is refused and with which words, and how text and tree go together.
+
+mod conformance;
