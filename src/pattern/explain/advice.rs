@@ -132,7 +132,7 @@ fn remedies(plan: &Plan, automaton: &Automaton, growth: nfa::Growth) -> Vec<Reme
         let grown = |changes: &[&(usize, Change, String)]| {
             let mut plan = plan.clone();
             for (index, change, _) in changes {
-                if let Some(element) = element_mut(&mut plan.sequence, &mut { *index }) {
+                if let Some(element) = element_mut(&mut plan.sequence, *index) {
                     change.apply(element);
                 }
             }
@@ -247,23 +247,25 @@ fn elements(sequence: &Sequence) -> Vec<(&Element, Option<&Element>, Option<&Ele
 }
 
 /// The element with this number in the order of [`elements`].
-fn element_mut<'a>(sequence: &'a mut Sequence, number: &mut usize) -> Option<&'a mut Element> {
+fn element_mut(sequence: &mut Sequence, mut number: usize) -> Option<&mut Element> {
     for element in &mut sequence.elements {
-        if *number == 0 {
+        if number == 0 {
             return Some(element);
         }
-        *number -= 1;
-        if let ElementKind::Group(inner) = &mut element.kind
-            && inner_count(inner) > *number
-        {
-            return element_mut(inner, number);
-        } else if let ElementKind::Group(inner) = &element.kind {
-            *number -= inner_count(inner);
+        number -= 1;
+        if let ElementKind::Group(inner) = &element.kind {
+            let count = elements(inner).len();
+            if number >= count {
+                number -= count;
+                continue;
+            }
+        } else {
+            continue;
         }
+        return match &mut element.kind {
+            ElementKind::Group(inner) => element_mut(inner, number),
+            ElementKind::Stage(_) => None,
+        };
     }
     None
-}
-
-fn inner_count(sequence: &Sequence) -> usize {
-    elements(sequence).len()
 }

@@ -9,7 +9,6 @@ mod build;
 mod dot;
 mod graph;
 mod mermaid;
-mod placing;
 mod svg;
 mod text;
 
