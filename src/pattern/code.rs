@@ -73,5 +73,5 @@ codes! {
     COMPARED_WITH_NULL = "W503", "a comparison with `null`, which is never true";
     REPEATED = "W504", "something listed twice";
     SKIP_TO_NEGATION = "W505", "`skip to` a negation, which never has an event";
-    KINDS_DIFFER = "W506", "a comparison of two kinds of value, which is never true";
+    KINDS_DIFFER = "W506", "a value of a kind that makes its comparison or condition null whatever the event is";
 }

@@ -12,7 +12,9 @@ pub mod nfa;
 pub mod parse;
 pub mod plan;
 pub mod print;
+pub mod render;
 mod similar;
+mod spanless;
 
 use ast::File;
 use diagnostic::Diagnostics;
@@ -56,4 +58,16 @@ pub fn compile(text: &str, limits: &Limits) -> Compiled {
     let plans = check::check(&parsed.file, &parsed.states, limits, &mut parsed.diagnostics);
     parsed.diagnostics.sort();
     Compiled { file: parsed.file, plans, diagnostics: parsed.diagnostics }
+}
+
+/// A text in canonical form; refused with what is wrong where it cannot be read. Rules are not checked: a pattern
+/// that breaks one can be put in form all the same.
+pub fn format(text: &str, limits: &Limits) -> Result<String, Diagnostics> {
+    let mut parsed = parse::parse(text, limits);
+    parsed.diagnostics.sort();
+    if parsed.diagnostics.has_errors() {
+        Err(parsed.diagnostics)
+    } else {
+        Ok(print::print(&parsed.file, text))
+    }
 }

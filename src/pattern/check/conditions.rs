@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use regex::{Regex, RegexBuilder};
 
-use super::Report;
 use super::paths::{Place, Scope};
+use super::{Report, kinds};
 use crate::event::Value;
 use crate::pattern::ast::{self, CompareOp, ExprKind, Literal, Name, PathSegment};
 use crate::pattern::code;
@@ -26,6 +26,18 @@ impl Conditions {
         Conditions { regex_bytes, regexes: BTreeMap::new() }
     }
 
+    /// A condition, resolved.
+    pub(super) fn condition(
+        &mut self,
+        ast: &ast::Expr,
+        scope: &mut Scope<'_, '_>,
+        report: &mut Report<'_>,
+    ) -> Expr {
+        let condition = self.compile(ast, scope, report);
+        kinds::truth(&condition, ast.span, report);
+        condition
+    }
+
     /// The expression, resolved. What is wrong is reported, and null put in its place.
     pub(super) fn compile(
         &mut self,
@@ -38,40 +50,60 @@ impl Conditions {
             ExprKind::Literal(literal) => Expr::Const(constant(literal)),
             ExprKind::Path(path) => scope.value(path, report),
             ExprKind::Call { name, args } => self.call(name, args, ast.span, scope, report),
-            ExprKind::Or(operands) => Expr::Or(self.all(operands, scope, report)),
-            ExprKind::And(operands) => Expr::And(self.all(operands, scope, report)),
-            ExprKind::Not(operand) => Expr::Not(one(operand)),
+            ExprKind::Or(operands) => Expr::Or(self.conditions(operands, scope, report)),
+            ExprKind::And(operands) => Expr::And(self.conditions(operands, scope, report)),
+            ExprKind::Not(operand) => Expr::Not(Box::new(self.condition(operand, scope, report))),
             ExprKind::Negate(operand) => Expr::Negate(one(operand)),
             ExprKind::Chain(first, rest) => {
                 let first = one(first);
                 Expr::Chain(first, rest.iter().map(|(op, operand)| (*op, *one(operand))).collect())
             }
             ExprKind::Compare(left, op, right) => {
-                let resolved = Expr::Compare(one(left), *op, one(right));
+                let resolved = (one(left), one(right));
                 warn_of_null(left, *op, right, ast.span, report);
-                resolved
+                kinds::compare(&resolved.0, &resolved.1, ast.span, report);
+                Expr::Compare(resolved.0, *op, resolved.1)
             }
             ExprKind::IsNull { expr, negated } => Expr::IsNull(one(expr), *negated),
             ExprKind::In { expr, list, negated } => {
                 let expr = one(expr);
-                Expr::In(expr, self.all(list, scope, report), *negated)
+                let resolved = self.all(list, scope, report);
+                resolved
+                    .iter()
+                    .zip(list)
+                    .for_each(|(value, ast)| kinds::compare(&expr, value, ast.span, report));
+                Expr::In(expr, resolved, *negated)
             }
             ExprKind::Between { expr, low, high, negated } => {
-                Expr::Between(one(expr), one(low), one(high), *negated)
+                let (expr, least, most) = (one(expr), one(low), one(high));
+                kinds::compare(&expr, &least, low.span, report);
+                kinds::compare(&expr, &most, high.span, report);
+                Expr::Between(expr, least, most, *negated)
             }
             ExprKind::Like { expr, pattern, negated } => {
-                let expr = one(expr);
-                self.regex(expr, like(&pattern.text), pattern.span, *negated, report)
+                let tested = one(expr);
+                kinds::text(&tested, expr.span, report);
+                self.regex(tested, like(&pattern.text), pattern.span, *negated, report)
             }
             ExprKind::Matches { expr, regex, negated } => {
-                let expr = one(expr);
-                self.regex(expr, regex.text.clone(), regex.span, *negated, report)
+                let tested = one(expr);
+                kinds::text(&tested, expr.span, report);
+                self.regex(tested, regex.text.clone(), regex.span, *negated, report)
             }
         }
     }
 
     fn all(&mut self, list: &[ast::Expr], scope: &mut Scope<'_, '_>, report: &mut Report<'_>) -> Vec<Expr> {
         list.iter().map(|expr| self.compile(expr, scope, report)).collect()
+    }
+
+    fn conditions(
+        &mut self,
+        list: &[ast::Expr],
+        scope: &mut Scope<'_, '_>,
+        report: &mut Report<'_>,
+    ) -> Vec<Expr> {
+        list.iter().map(|expr| self.condition(expr, scope, report)).collect()
     }
 
     fn regex(
@@ -105,16 +137,11 @@ impl Conditions {
         report: &mut Report<'_>,
     ) -> Expr {
         if let Some((_, aggregate)) = Aggregate::ALL.iter().find(|(known, _)| *known == name.text) {
-            return aggregate_of(*aggregate, name, args, span, scope, report).unwrap_or_else(|mistake| {
-                report.push(mistake);
-                Expr::Const(Value::Null)
-            });
+            let resolved = aggregate_of(*aggregate, name, args, span, scope, report);
+            return resolved.unwrap_or(Expr::Const(Value::Null));
         }
         if name.text == "header" {
-            return header(args, span, scope).unwrap_or_else(|mistake| {
-                report.push(mistake);
-                Expr::Const(Value::Null)
-            });
+            return header(args, span, scope, report).unwrap_or(Expr::Const(Value::Null));
         }
         let resolved = self.all(args, scope, report);
         let Some((_, function, least, most)) = Function::ALL.iter().find(|(known, ..)| *known == name.text)
@@ -246,67 +273,67 @@ fn aggregate_of(
     span: Span,
     scope: &mut Scope<'_, '_>,
     report: &mut Report<'_>,
-) -> Result<Expr, Diagnostic> {
+) -> Option<Expr> {
     let stage = scope.structure.names.keys().next().copied().unwrap_or("a");
     let example = match aggregate {
         Aggregate::Count => format!("`count` takes a stage, as in `count({stage})`"),
         _ => format!("`{0}` takes a field of a stage's events, as in `{0}({stage}.amount)`", name.text),
     };
-    let [arg] = args else { return Err(wrong_number(name, 1, 1, args.len(), span).help(example)) };
+    let [arg] = args else { return report.refuse(wrong_number(name, 1, 1, args.len(), span).help(example)) };
+    let bad =
+        |span, message: &str, help: &str| Diagnostic::new(code::BAD_ARGUMENTS, span, message).help(help);
     let ExprKind::Path(path) = &arg.kind else {
-        return Err(Diagnostic::new(code::BAD_ARGUMENTS, arg.span, example));
+        return report.refuse(bad(arg.span, "an aggregate is over the events of a stage", &example));
     };
     if let (false, [PathSegment::Name(first)]) = (path.this, &path.segments[..]) {
-        return match (scope.stage(first), aggregate) {
-            (Some(stage), Aggregate::Count) => {
-                scope.warn_of_absence(stage, path.span, report);
-                Ok(Expr::Aggregate(aggregate, stage, None))
-            }
-            (Some(_), _) => {
-                Err(Diagnostic::new(code::BAD_ARGUMENTS, arg.span, "a stage's event is no value")
-                    .help(example))
-            }
-            (None, _) => {
-                let message = format!("there is no stage `{}`", first.text);
-                Err(match scope.stage_meant(&first.text) {
-                    Some(near) => Diagnostic::new(code::UNKNOWN_STAGE, first.span, message)
-                        .help(format!("did you mean `{near}`?"))
-                        .suggest(first.span, near),
-                    None => Diagnostic::new(code::BAD_ARGUMENTS, arg.span, message).help(example),
-                })
-            }
-        };
+        let Some(stage) = scope.stage(first) else { return report.refuse(no_stage(first, &example, scope)) };
+        if aggregate != Aggregate::Count {
+            return report.refuse(bad(arg.span, "a stage's event is no value", &example));
+        }
+        scope.warn_of_absence(stage, path.span, report);
+        return Some(Expr::Aggregate(aggregate, stage, None));
     }
     let Some(of) = scope.stage_path(path) else {
         let mistake = scope.misspelt_stage(path);
-        return Err(mistake.unwrap_or_else(|| {
-            Diagnostic::new(code::BAD_ARGUMENTS, arg.span, "this is nothing of a stage's events")
-                .help(example)
-        }));
+        let unknown = || bad(arg.span, "an aggregate is over the events of a stage", &example);
+        return report.refuse(mistake.unwrap_or_else(unknown));
     };
     if let Some((_, index)) = of.index {
-        let message = "an aggregate is over all events of a stage";
-        return Err(Diagnostic::new(code::BAD_ARGUMENTS, index, message).help("leave the number out"));
+        return report.refuse(bad(
+            index,
+            "an aggregate is over all events of a stage",
+            "leave the number out",
+        ));
     }
     if aggregate == Aggregate::Count {
-        return Err(
-            Diagnostic::new(code::BAD_ARGUMENTS, arg.span, "`count` counts events, not values").help(example)
-        );
+        return report.refuse(bad(arg.span, "`count` counts events, not values", &example));
     }
     scope.warn_of_absence(of.stage, path.span, report);
-    let attribute = scope.attribute(of.rest, path.span)?;
-    Ok(Expr::Aggregate(aggregate, of.stage, Some(attribute)))
+    let attribute = scope.attribute(of.rest, path.span, report)?;
+    Some(Expr::Aggregate(aggregate, of.stage, Some(attribute)))
+}
+
+fn no_stage(name: &Name, help: &str, scope: &mut Scope<'_, '_>) -> Diagnostic {
+    let message = format!("there is no stage `{}`", name.text);
+    match scope.stage_meant(&name.text) {
+        Some(near) => Diagnostic::new(code::UNKNOWN_STAGE, name.span, message)
+            .help(format!("did you mean `{near}`?"))
+            .suggest(name.span, near),
+        None => Diagnostic::new(code::BAD_ARGUMENTS, name.span, message).help(help),
+    }
 }
 
 /// `header("x")`
-fn header(args: &[ast::Expr], span: Span, scope: &Scope<'_, '_>) -> Result<Expr, Diagnostic> {
+fn header(args: &[ast::Expr], span: Span, scope: &Scope<'_, '_>, report: &mut Report<'_>) -> Option<Expr> {
     let [ast::Expr { kind: ExprKind::Literal(Literal::Str(name)), .. }] = args else {
         let message = "`header` takes the name of a record header as a string";
-        return Err(Diagnostic::new(code::BAD_ARGUMENTS, span, message).help("as in `header(\"trace-id\")`"));
+        return report.refuse(
+            Diagnostic::new(code::BAD_ARGUMENTS, span, message).help("as in `header(\"trace-id\")`"),
+        );
     };
     if scope.place == Place::Select {
         let message = "`header` of which event? In `select` no event is being tested";
-        return Err(Diagnostic::new(code::NO_EVENT, span, message));
+        return report.refuse(Diagnostic::new(code::NO_EVENT, span, message));
     }
-    Ok(Expr::This(Attribute::Header(name.clone())))
+    Some(Expr::This(Attribute::Header(name.clone())))
 }

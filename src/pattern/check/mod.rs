@@ -2,6 +2,7 @@
 //! diagnostics and no plan; whoever holds a plan may rely on all of them.
 
 mod conditions;
+mod kinds;
 mod paths;
 mod rules;
 
@@ -65,8 +66,14 @@ impl Report<'_> {
         self.diagnostics.push(diagnostic);
     }
 
+    /// Reports a mistake for which nothing can be given instead.
+    fn refuse<T>(&mut self, diagnostic: Diagnostic) -> Option<T> {
+        self.push(diagnostic);
+        None
+    }
+
     /// Warns of things listed twice.
-    fn repeated<'n>(&mut self, what: &str, names: impl IntoIterator<Item = (String, Span)>) {
+    fn repeated(&mut self, what: &str, names: impl IntoIterator<Item = (String, Span)>) {
         let mut seen = BTreeMap::new();
         for (name, span) in names {
             if let Some(first) = seen.get(&name) {
@@ -176,7 +183,7 @@ fn plan(
     let stages = structure.stages.iter().enumerate().map(|(id, draft)| {
         scope.place = Place::Stage(id);
         let mut compile =
-            |expr: &Option<&ast::Expr>| expr.map(|expr| conditions.compile(expr, &mut scope, report));
+            |expr: &Option<&ast::Expr>| expr.map(|expr| conditions.condition(expr, &mut scope, report));
         draft.stage(compile(&draft.condition), compile(&draft.until))
     });
     let stages = stages.collect();

@@ -10,6 +10,7 @@ use crate::pattern::code;
 use crate::pattern::diagnostic::{Diagnostic, Span};
 use crate::pattern::expr::{Attribute, Expr, Pick};
 use crate::pattern::plan::StageId;
+use crate::pattern::print::print_path;
 use crate::pattern::similar::similar;
 
 /// What an event has besides its fields.
@@ -75,52 +76,42 @@ impl<'s, 'a> Scope<'s, 'a> {
         fields.into_iter().map(|(_, path)| path).collect()
     }
 
-    fn field(&mut self, path: FieldPath) -> Attribute {
-        let next = self.fields.len();
-        Attribute::Field(*self.fields.entry(path).or_insert(next))
-    }
-
-    /// What a path means as a value.
+    /// What a path means as a value; null where that was a mistake.
     pub(super) fn value(&mut self, path: &Path, report: &mut Report<'_>) -> Expr {
-        self.try_value(path, report).unwrap_or_else(|mistake| {
-            report.push(mistake);
-            Expr::Const(Value::Null)
-        })
+        self.try_value(path, report).unwrap_or(Expr::Const(Value::Null))
     }
 
-    fn try_value(&mut self, path: &Path, report: &mut Report<'_>) -> Result<Expr, Diagnostic> {
-        if path.this || matches!(path.segments[..], [PathSegment::Meta(_), ..]) {
-            if self.place == Place::Select {
-                return Err(self.no_event(path));
-            }
-            return Ok(Expr::This(self.attribute(&path.segments, path.span)?));
-        }
+    fn try_value(&mut self, path: &Path, report: &mut Report<'_>) -> Option<Expr> {
         if let Some(of) = self.stage_path(path) {
             match of.rest {
-                [] => return Err(event_is_no_value(path)),
+                [] => return report.refuse(event_is_no_value(path)),
                 [PathSegment::Index(_, span), ..] => {
                     let message = "a stage's event is reached by one number";
-                    return Err(
-                        Diagnostic::new(code::BAD_PATH, *span, message).help("the step after it is a field")
-                    );
+                    let mistake = Diagnostic::new(code::BAD_PATH, *span, message);
+                    return report.refuse(mistake.help("the step after it is a field"));
                 }
                 _ => {}
             }
             self.warn_of_absence(of.stage, path.span, report);
             let pick = of.index.map_or(Pick::Last, |(index, _)| Pick::Index(index));
-            return Ok(Expr::Stage(of.stage, pick, self.attribute(of.rest, path.span)?));
+            return Some(Expr::Stage(of.stage, pick, self.attribute(of.rest, path.span, report)?));
+        }
+        if let (Place::Select, false) = (self.place, path.this)
+            && let Some(key) = field(&path.segments).and_then(|field| self.keys.get(&field))
+        {
+            return Some(Expr::Key(*key));
+        }
+        if let Some(mut mistake) = self.misspelt_stage(path) {
+            if let (Place::Stage(_), Some(help)) = (self.place, &mut mistake.help) {
+                let text = print_path(path);
+                help.push_str(&format!(" For a field of the event being tested write `this.{text}`"));
+            }
+            return report.refuse(mistake);
         }
         if self.place == Place::Select {
-            let field = field(&path.segments);
-            return match field.as_ref().and_then(|field| self.keys.get(field)) {
-                Some(key) => Ok(Expr::Key(*key)),
-                None => Err(self.misspelt_stage(path).unwrap_or_else(|| self.no_event(path))),
-            };
+            return report.refuse(self.no_event(path));
         }
-        if let Some(mistake) = self.misspelt_stage(path) {
-            return Err(mistake);
-        }
-        Ok(Expr::This(self.attribute(&path.segments, path.span)?))
+        Some(Expr::This(self.attribute(&path.segments, path.span, report)?))
     }
 
     /// What a path says of a stage, where its first step is one and is not all of it.
@@ -144,18 +135,22 @@ impl<'s, 'a> Scope<'s, 'a> {
     }
 
     /// What the steps of a path say of an event.
-    pub(super) fn attribute(&mut self, steps: &[PathSegment], span: Span) -> Result<Attribute, Diagnostic> {
+    pub(super) fn attribute(
+        &mut self,
+        steps: &[PathSegment],
+        span: Span,
+        report: &mut Report<'_>,
+    ) -> Option<Attribute> {
         if let [PathSegment::Meta(name)] = steps {
-            return meta(name);
+            return meta(name, report);
         }
-        match field(steps) {
-            Some(path) => Ok(self.field(path)),
-            None => {
-                let message = "an `@` name stands alone, or right after a stage";
-                Err(Diagnostic::new(code::BAD_PATH, span, message)
-                    .help("as in `@time`, `a.@time` or `a[0].@time`"))
-            }
-        }
+        let Some(path) = field(steps) else {
+            let mistake =
+                Diagnostic::new(code::BAD_PATH, span, "an `@` name stands alone, or right after a stage");
+            return report.refuse(mistake.help("as in `@time`, `a.@time` or `a[0].@time`"));
+        };
+        let next = self.fields.len();
+        Some(Attribute::Field(*self.fields.entry(path).or_insert(next)))
     }
 
     /// Warns of reading the events of a stage that has none at this place.
@@ -163,7 +158,7 @@ impl<'s, 'a> Scope<'s, 'a> {
         let read = &self.structure.stages[stage];
         let name = &read.name.text;
         if read.negated {
-            let message = format!("`{name}` is a negation: it has no events, so this is always null");
+            let message = format!("`{name}` is a negation: there are no events of it to read");
             report.push(
                 Diagnostic::new(code::NEGATED_STAGE_READ, span, message)
                     .related(read.name.span, "negated here"),
@@ -174,7 +169,7 @@ impl<'s, 'a> Scope<'s, 'a> {
             && place < stage
             && stage >= self.structure.stages[place].loop_end
         {
-            let message = format!("`{name}` comes later: it has no events yet, so this is always null");
+            let message = format!("`{name}` comes later: there are no events of it yet");
             report.push(
                 Diagnostic::new(code::LATER_STAGE_READ, span, message)
                     .help(format!("put the condition on `{name}`"))
@@ -195,14 +190,7 @@ impl<'s, 'a> Scope<'s, 'a> {
         let near = self.stage_meant(&first.text)?;
         let mistake =
             Diagnostic::new(code::UNKNOWN_STAGE, first.span, format!("there is no stage `{}`", first.text));
-        let mistake = match self.place {
-            Place::Stage(_) => mistake.help(format!(
-                "did you mean `{near}`? If `{0}` is a field of the event, write `this.{0}`",
-                first.text
-            )),
-            Place::Select => mistake.help(format!("did you mean `{near}`?")),
-        };
-        Some(mistake.suggest(first.span, near))
+        Some(mistake.help(format!("did you mean `{near}`?")).suggest(first.span, near))
     }
 
     /// The stage that was most likely meant by an unknown name.
@@ -219,7 +207,7 @@ impl<'s, 'a> Scope<'s, 'a> {
 
     /// The mistake of reading the event being tested in `select`, where there is none.
     pub(super) fn no_event(&self, path: &Path) -> Diagnostic {
-        let text = crate::pattern::print::print_path(path);
+        let text = print_path(path);
         let message = format!("`{text}` of which event? In `select` no event is being tested");
         let mistake = Diagnostic::new(code::NO_EVENT, path.span, message);
         let bare = text.strip_prefix("this.").unwrap_or(&text).to_owned();
@@ -253,20 +241,20 @@ pub(super) fn field(steps: &[PathSegment]) -> Option<FieldPath> {
     steps.collect::<Option<Vec<Segment>>>().map(FieldPath)
 }
 
-fn meta(name: &Name) -> Result<Attribute, Diagnostic> {
+fn meta(name: &Name, report: &mut Report<'_>) -> Option<Attribute> {
     if let Some((_, attribute)) = METAS.iter().find(|(known, _)| *known == name.text) {
-        return Ok(attribute.clone());
+        return Some(attribute.clone());
     }
     let mistake = Diagnostic::new(code::UNKNOWN_META, name.span, format!("there is no `@{}`", name.text));
     let known = METAS.iter().map(|(known, _)| *known);
-    Err(match similar(&name.text, known) {
+    report.refuse(match similar(&name.text, known) {
         Some(near) => mistake.help(format!("did you mean `@{near}`?")).suggest(name.span, format!("@{near}")),
         None => mistake.help("there are `@time`, `@type`, `@stream`, `@partition`, `@offset` and `@key`"),
     })
 }
 
 fn event_is_no_value(path: &Path) -> Diagnostic {
-    let text = crate::pattern::print::print_path(path);
+    let text = print_path(path);
     Diagnostic::new(code::BAD_PATH, path.span, "a stage's event is no value").help(format!(
         "name one of its fields, as in `{text}.id`; for a field of the event being tested write `this.{text}`"
     ))

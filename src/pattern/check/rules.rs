@@ -246,7 +246,7 @@ impl<'a> Builder<'a, '_, '_> {
             );
         }
         let size = size.saturating_mul(u64::from(repeat.max.unwrap_or(repeat.min)));
-        self.limit_size(size, span_of(ast), "this element alone");
+        self.limit_size(size, span_of(ast), "for this element alone");
         let inner = match (modifiers.consecutive, modifiers.combinations) {
             (Some(_), _) => LinkKind::Next,
             (None, Some(_)) => LinkKind::FollowedByAny,
@@ -271,8 +271,10 @@ impl<'a> Builder<'a, '_, '_> {
         self.too_large = true;
         let limit = self.limit;
         let message = match size {
-            u64::MAX => format!("{what} takes the automaton far beyond its limit of {limit} states"),
-            _ => format!("{what} takes the automaton to {size} states; the limit is {limit}"),
+            size if size >= u64::from(u32::MAX) => {
+                format!("{what} the automaton is far beyond its limit of {limit} states")
+            }
+            _ => format!("{what} the automaton needs {size} states; the limit is {limit}"),
         };
         self.report.push(
             Diagnostic::new(code::TOO_MANY_STATES, span, message)

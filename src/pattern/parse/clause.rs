@@ -7,7 +7,7 @@ use nom::sequence::preceded;
 
 use super::expr::expr;
 use super::input::{Parse, Tokens, absent, expect, fail, keyword, symbol, unexpected};
-use super::name::{expect_name, name, name_or_string};
+use super::name::{begins_clause, expect_name, name, name_or_string};
 use super::number::unit_meant;
 use super::path::path;
 use super::recover::{keyword_meant, on_new_line, report, skip_to};
@@ -18,9 +18,12 @@ use crate::pattern::ast::{Clause, ClauseKind, Item, Skip};
 use crate::pattern::code;
 use crate::pattern::diagnostic::Diagnostic;
 
+/// What reads a clause after its first word.
+type Body<'a> = fn(Tokens<'a>) -> Parse<'a, Option<ClauseKind>>;
+
 /// A clause; an error where none begins. `None` for one of which nothing is left.
 pub(super) fn clause(input: Tokens<'_>) -> Parse<'_, Option<Clause>> {
-    let parsers: [(&'static str, fn(Tokens<'_>) -> Parse<'_, Option<ClauseKind>>); 7] = [
+    let parsers: [(&'static str, Body<'_>); 7] = [
         ("from", from),
         ("key", key_by),
         ("match", match_clause),
@@ -170,6 +173,16 @@ fn mended_item(input: Tokens<'_>) -> Parse<'_, Option<Item>> {
 }
 
 fn item(input: Tokens<'_>) -> Parse<'_, Item> {
+    if input.at_symbol("*") {
+        let mistake = unexpected(input, "what to select");
+        return fail(
+            mistake
+                .help("every match has its whole events besides; name the values that you want to compute"),
+        );
+    }
+    if input.at_symbol(",") || input.is_end() || begins_clause(input) {
+        return fail(unexpected(input, "what to select").help("as in `select a.x, count(a) as attempts`"));
+    }
     let (after, expr) = expr(input)?;
     let (after, alias) = opt(preceded(keyword("as"), expect_name("a name after `as`", name))).parse(after)?;
     let next = after.first();

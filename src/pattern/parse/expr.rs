@@ -8,7 +8,7 @@ use nom::multi::{many0, separated_list0, separated_list1};
 use nom::sequence::pair;
 
 use super::input::{Mistake, Parse, Tokens, absent, expect, fail, keyword, symbol, unexpected};
-use super::name::{close, keyword_as_name};
+use super::name::{begins_clause, begins_link, close, keyword_as_name};
 use super::path::path;
 use super::token::Kind;
 use crate::event::TimeSpan;
@@ -287,10 +287,11 @@ fn not_an_expression(input: Tokens<'_>) -> Diagnostic {
         }
         Kind::Symbol("+") => diagnostic.help("a number needs no `+` before it"),
         Kind::Symbol(".") => diagnostic.help("a path begins with a name, a number with a digit: `0.5`"),
-        Kind::Symbol("*") => diagnostic.help("there is no `*` for everything: name the fields"),
         Kind::Symbol("[") => diagnostic.help("there are no lists but in `x in (1, 2, 3)`"),
         Kind::Symbol(")") => diagnostic.help("something has to stand in the parentheses, and after a comma"),
-        Kind::Keyword(_) => diagnostic.help(keyword_as_name(input)),
+        Kind::Keyword(_) if !begins_clause(input) && !begins_link(input) => {
+            diagnostic.help(keyword_as_name(input))
+        }
         _ => diagnostic,
     }
 }

@@ -173,15 +173,17 @@ impl<'a> Tokens<'a> {
     pub(super) fn report(&self, diagnostic: Diagnostic) {
         let start = diagnostic.span.start;
         self.context.wrong.set(true);
-        if start < self.context.reported.get() || self.follows_invalid(start) {
+        if start < self.context.reported.get() || self.is_invalid(start) {
             return;
         }
         self.context.reported.set(diagnostic.span.end.max(start + 1));
         self.context.diagnostics.borrow_mut().push(diagnostic);
     }
 
-    fn follows_invalid(&self, start: u32) -> bool {
-        self.first().kind == Kind::Invalid && self.span().start == start
+    fn is_invalid(&self, start: u32) -> bool {
+        let tokens = self.context.tokens;
+        let at = tokens.partition_point(|token| token.span.start < start);
+        tokens.get(at).is_some_and(|token| token.kind == Kind::Invalid && token.span.start == start)
     }
 
     /// Notes that a part of the pattern had to be left out.

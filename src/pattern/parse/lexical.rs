@@ -64,7 +64,9 @@ pub(super) fn tokens(text: &str, sink: &mut Diagnostics) -> Lexed {
             continue;
         }
         let Ok((after, lexeme)) = lexeme(input) else {
-            lexed.tokens.push(Token { kind: Kind::End, span: Span::new(start, start) });
+            // Right after the last token: there the text goes on where something is missing.
+            let end = lexed.tokens.last().map_or(0, |token| token.span.end);
+            lexed.tokens.push(Token { kind: Kind::End, span: Span { start: end, end } });
             return lexed;
         };
         let span = Span::new(start, text.len() - after.len());

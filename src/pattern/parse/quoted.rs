@@ -24,6 +24,8 @@ pub(super) fn string(input: &str) -> Scan<'_, Lexeme> {
             Piece::Bad(at) => {
                 let start = place(at);
                 let end = start + 1 + at[1..].chars().next().map_or(0, char::len_utf8);
+                // As it stands: in a regular expression that is most likely what was meant.
+                text.push_str(&input[start..end]);
                 mistakes.push(bad_escape(&input[start..end], Span::new(start, end)));
             }
         }
@@ -70,7 +72,7 @@ pub(super) fn quoted_name(input: &str) -> Scan<'_, Lexeme> {
     let span = Span::new(0, input.len() - after.len());
     let lexeme = if !closed {
         let mistake = Diagnostic::new(code::BAD_QUOTED_NAME, span, "this name is not closed on its line");
-        Lexeme::wrong(Kind::Name(name), mistake.help("close it with a backtick"))
+        Lexeme::wrong(Kind::Invalid, mistake.help("close it with a backtick"))
     } else if name.is_empty() {
         let mistake = Diagnostic::new(code::BAD_QUOTED_NAME, span, "a name cannot be empty");
         Lexeme::wrong(Kind::Name(name), mistake)
@@ -94,7 +96,7 @@ fn piece<'a>(quote: char) -> impl Parser<&'a str, Output = Piece<'a>, Error = ()
     alt((plain, escape, bad))
 }
 
-/// A backslash and the character after it, which are left out of the string.
+/// A backslash and the character after it that make no escape.
 fn bad(input: &str) -> Scan<'_, Piece<'_>> {
     let (after, _) = char('\\').parse(input)?;
     let (after, _) = opt(verify(anychar, |c| !ends_line(*c))).parse(after)?;

@@ -60,7 +60,6 @@ fn without_first_link(input: Tokens<'_>) -> Tokens<'_> {
             .help("the first element of a sequence stands without a link"),
     };
     input.report(diagnostic);
-    input.tear();
     after
 }
 

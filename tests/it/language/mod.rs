@@ -1,3 +1,5 @@
 //! The language: what is accepted, what is refused and with which words, and how text and tree go together.
 
 mod conformance;
+mod snapshots;
+mod summary;
