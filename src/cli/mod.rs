@@ -1,5 +1,7 @@
 //! The command line: one file per command.
 
+pub mod explain;
+
 use std::process::ExitCode;
 
 /// Runs the program.

@@ -7,7 +7,7 @@ use crate::pattern::nfa::{self, Automaton, Cause};
 use crate::pattern::plan::{Element, ElementKind, Plan, Repeat, Sequence, Skip, StageId};
 
 /// Changes are tried while (elements × edges) is below this: a pattern beyond it takes too long to try.
-const TRIES: usize = 1_000_000;
+const TRIES: usize = 200_000;
 
 /// The growth of a pattern.
 pub(super) fn growth(plan: &Plan, automaton: &Automaton) -> Growth {
@@ -46,7 +46,9 @@ fn explanation(plan: &Plan, growth: nfa::Growth, cause: Option<Cause>, nothing: 
         return if nothing {
             "nothing is held: every match is complete with its first event".to_owned()
         } else {
-            format!("a key holds no more than a fixed number of partial matches, however many {events} there are")
+            format!(
+                "a key holds no more than a fixed number of partial matches, however many {events} there are"
+            )
         };
     };
     let stage = &plan.stages[cause.stage].name;
@@ -107,14 +109,19 @@ impl Change {
             Change::Link(link) => element.link = link,
             Change::Inner(link) => element.inner = link,
             Change::Greedy => element.greedy = true,
-            Change::Bound => element.repeat.max = Some(element.repeat.min.max(2)),
+            Change::Bound => element.repeat.max = Some(bound(element.repeat)),
         }
     }
 }
 
-/// What would make it grow less; nothing where it grows no more than the events do.
+/// A largest count to try and to tell.
+fn bound(repeat: Repeat) -> u32 {
+    repeat.min.saturating_add(9)
+}
+
+/// What would make it grow less.
 fn remedies(plan: &Plan, automaton: &Automaton, growth: nfa::Growth) -> Vec<Remedy> {
-    if growth <= nfa::Growth::Polynomial(1) {
+    if growth == nfa::Growth::Bounded {
         return Vec::new();
     }
     let all = elements(&plan.sequence);
@@ -136,7 +143,7 @@ fn remedies(plan: &Plan, automaton: &Automaton, growth: nfa::Growth) -> Vec<Reme
                     change.apply(element);
                 }
             }
-            let changed = nfa::compile(&plan, edges * 2 + 100)?;
+            let changed = nfa::compile(&plan, edges * 12 + 1_000)?;
             Some(nfa::growth(&plan, &changed).0).filter(|g| *g < growth)
         };
         for change in &changes {
@@ -152,11 +159,21 @@ fn remedies(plan: &Plan, automaton: &Automaton, growth: nfa::Growth) -> Vec<Reme
             remedies.push(Remedy { change, effect: format!("together; then {}", class(grown)) });
         }
     }
-    if plan.skip == Skip::NoSkip {
+    if let (Some(_), Some(stage)) = (plan.within, first_stage(&plan.sequence)) {
+        remedies.push(Remedy {
+            change: format!(
+                "a shorter `within`, or a `where` on `{}` that fewer events pass",
+                plan.stages[stage].name
+            ),
+            effect: format!("then fewer events count; still {}", class(growth)),
+        });
+    }
+    if plan.skip == Skip::NoSkip && growth > nfa::Growth::Polynomial(1) {
         remedies.push(Remedy {
             change: "`after match skip past last`, or another skip strategy".to_owned(),
-            effect: "then a match ends the partial matches that it skips; the worst case, without a match, stays"
-                .to_owned(),
+            effect:
+                "then a match ends the partial matches that it skips; the worst case, without a match, stays"
+                    .to_owned(),
         });
     }
     remedies
@@ -166,16 +183,22 @@ fn frees(change: Change) -> bool {
     matches!(change, Change::Link(LinkKind::FollowedBy) | Change::Inner(LinkKind::FollowedBy))
 }
 
-fn class(growth: nfa::Growth) -> &'static str {
+fn class(growth: nfa::Growth) -> String {
     match growth {
-        nfa::Growth::Bounded => "bounded",
-        nfa::Growth::Polynomial(power) => name(power),
-        nfa::Growth::Exponential => "exponential",
+        nfa::Growth::Bounded => "bounded".to_owned(),
+        nfa::Growth::Polynomial(power @ 4..) => format!("polynomial (power {power})"),
+        nfa::Growth::Polynomial(power) => name(power).to_owned(),
+        nfa::Growth::Exponential => "exponential".to_owned(),
     }
 }
 
 /// The changes of an element that the language's rules allow, each with its words.
-fn changes(plan: &Plan, element: &Element, before: Option<&Element>, after: Option<&Element>) -> Vec<(Change, String)> {
+fn changes(
+    plan: &Plan,
+    element: &Element,
+    before: Option<&Element>,
+    after: Option<&Element>,
+) -> Vec<(Change, String)> {
     let name = match &element.kind {
         ElementKind::Stage(id) => format!("`{}`", plan.stages[*id].name),
         ElementKind::Group(inner) => {
@@ -214,8 +237,8 @@ fn changes(plan: &Plan, element: &Element, before: Option<&Element>, after: Opti
             ElementKind::Group(_) => false,
         };
         if element.repeat.max.is_none() && !until {
-            let min = element.repeat.min;
-            changes.push((Change::Bound, format!("a largest count for {name}, such as `{{{min},{}}}`", min.saturating_add(9))));
+            let (min, max) = (element.repeat.min, bound(element.repeat));
+            changes.push((Change::Bound, format!("a largest count for {name}, such as `{{{min},{max}}}`")));
         }
     }
     changes

@@ -10,11 +10,15 @@ use crate::pattern::nfa::{self, Automaton, Target};
 use crate::pattern::plan::{self, Element, ElementKind, Plan, Repeat, Sequence, Skip, StageId};
 use crate::pattern::print::print_expr;
 
+/// The largest automaton that is explained, in edges.
+const MAX_EDGES: usize = 200_000;
+/// The most ways that are drawn; nobody can read half as many.
+const MAX_WAYS: usize = 5_000;
+
 impl Graph {
-    /// The graph of a pattern, from its text's tree and from what it means. None where its automaton would have more
-    /// than `max_edges` edges.
-    pub fn new(tree: &ast::Pattern, plan: &Plan, max_edges: usize) -> Option<Graph> {
-        let automaton = nfa::compile(plan, max_edges)?;
+    /// The graph of a pattern, from its text's tree and from what it means. None where it is too large to be of use.
+    pub fn new(tree: &ast::Pattern, plan: &Plan) -> Option<Graph> {
+        let automaton = nfa::compile(plan, MAX_EDGES)?;
         let written = stages_as_written(tree);
         let mut elements: BTreeMap<StageId, &Element> = BTreeMap::new();
         each_stage(&plan.sequence, &mut |stage, element| {
@@ -34,11 +38,17 @@ impl Graph {
             }
         };
         // The nodes are the start, the stages that accept events, and the match.
-        let (negated, accepting): (Vec<_>, Vec<_>) = (0..plan.stages.len()).partition(|&id| plan.stages[id].negated);
-        let node: BTreeMap<StageId, usize> = accepting.iter().enumerate().map(|(i, &id)| (id, i + 1)).collect();
+        let (negated, accepting): (Vec<_>, Vec<_>) =
+            (0..plan.stages.len()).partition(|&id| plan.stages[id].negated);
+        let node: BTreeMap<StageId, usize> =
+            accepting.iter().enumerate().map(|(i, &id)| (id, i + 1)).collect();
         let mut nodes = vec![Node::Start];
         nodes.extend(accepting.iter().map(|&id| Node::Stage(stage(id))));
         nodes.push(Node::Match);
+        let edges = edges(plan, &automaton, &node);
+        if edges.len() > MAX_WAYS {
+            return None;
+        }
         let mut groups = Vec::new();
         gather_groups(&plan.sequence, &node, &mut groups);
         Some(Graph {
@@ -52,7 +62,7 @@ impl Graph {
             }),
             skip: skip(plan),
             emit_timeouts: plan.emit_timeouts,
-            edges: edges(plan, &automaton, &node),
+            edges,
             nodes,
             groups,
             negations: negated.into_iter().map(stage).collect(),
@@ -128,11 +138,16 @@ fn condition(expr: &Expr, written: Option<&ast::Expr>) -> Condition {
     let mut condition = Condition { text, per_event: Vec::new(), per_partial_match: Vec::new() };
     if meant.len() == said.len() {
         for (meant, said) in meant.into_iter().zip(said) {
-            let part = if meant.is_iterative() { &mut condition.per_partial_match } else { &mut condition.per_event };
+            let part = if meant.is_iterative() {
+                &mut condition.per_partial_match
+            } else {
+                &mut condition.per_event
+            };
             part.push(print_expr(said));
         }
     } else {
-        let part = if expr.is_iterative() { &mut condition.per_partial_match } else { &mut condition.per_event };
+        let part =
+            if expr.is_iterative() { &mut condition.per_partial_match } else { &mut condition.per_event };
         part.push(condition.text.clone());
     }
     condition
@@ -239,7 +254,8 @@ fn edges(plan: &Plan, automaton: &Automaton, node: &BTreeMap<StageId, usize>) ->
 
 fn index(plan: &Plan, automaton: &Automaton) -> Index {
     let types = plan.stages.iter().map(|s| s.types.as_ref()).collect::<Option<Vec<_>>>();
-    let types = types.map(|all| all.into_iter().flatten().cloned().collect::<BTreeSet<_>>().into_iter().collect());
+    let types =
+        types.map(|all| all.into_iter().flatten().cloned().collect::<BTreeSet<_>>().into_iter().collect());
     // Tests are the same where they are of the same fields; across patterns the engine knows fields by their paths.
     let (mut shared, mut own) = (BTreeSet::new(), 0);
     for expr in plan.stages.iter().flat_map(|s| s.condition.iter().chain(&s.until)) {

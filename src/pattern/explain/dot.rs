@@ -19,7 +19,10 @@ fn write(graph: &Graph, out: &mut String) -> std::fmt::Result {
     writeln!(out, "  edge [fontname=\"monospace\", fontsize=10];")?;
     for (i, node) in graph.nodes.iter().enumerate() {
         match node {
-            Node::Start => writeln!(out, "  n{i} [shape=circle, style=solid, width=0.2, label=\"\", tooltip=\"start\"];")?,
+            Node::Start => writeln!(
+                out,
+                "  n{i} [shape=circle, style=solid, width=0.2, label=\"\", tooltip=\"start\"];"
+            )?,
             Node::Match => writeln!(out, "  n{i} [shape=doublecircle, style=solid, label=\"match\"];")?,
             Node::Stage(stage) => {
                 let lines = stage_lines(stage);
@@ -32,7 +35,11 @@ fn write(graph: &Graph, out: &mut String) -> std::fmt::Result {
     let mut open: Vec<usize> = Vec::new();
     for (i, group) in graph.groups.iter().enumerate() {
         close(&mut open, Some(group.first), out)?;
-        writeln!(out, "  subgraph cluster_{i} {{ style=dashed; fontname=\"monospace\"; label={};", quoted(&[&group.title()]))?;
+        writeln!(
+            out,
+            "  subgraph cluster_{i} {{ style=dashed; fontname=\"monospace\"; label={};",
+            quoted(&[&group.title()])
+        )?;
         let nodes: Vec<String> = (group.first..=group.last).map(|n| format!("n{n}")).collect();
         writeln!(out, "    {};", nodes.join("; "))?;
         open.push(group.last);
@@ -57,13 +64,15 @@ fn close(open: &mut Vec<usize>, before: Option<usize>, out: &mut String) -> std:
     Ok(())
 }
 
-/// What is written in a stage's node, a line each. Parts that are tested for each partial match have a mark.
+/// What is written in a stage's node, a line each.
 pub(super) fn stage_lines(stage: &Stage) -> Vec<String> {
     let mut lines = vec![stage.title(), stage.types_text()];
     let mut add = |word: &str, condition: &Option<Condition>| {
         let Some(condition) = condition else { return };
         lines.extend(condition.per_event.iter().map(|part| format!("{word} {part}")));
-        lines.extend(condition.per_partial_match.iter().map(|part| format!("{word} {part} *")));
+        lines.extend(
+            condition.per_partial_match.iter().map(|part| format!("{word} {part} [per partial match]")),
+        );
     };
     add("where", &stage.condition);
     add("until", &stage.until);

@@ -50,6 +50,7 @@ pub struct Window {
 /// A node.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
+#[expect(clippy::large_enum_variant, reason = "a graph has one start and one match; all else are stages")]
 pub enum Node {
     /// Before the first event.
     Start,
@@ -265,6 +266,16 @@ pub struct Growth {
     pub lifetime: Option<String>,
     /// Changes that would make it grow less.
     pub remedies: Vec<Remedy>,
+}
+
+impl Growth {
+    /// The class, with its power where the name does not say it.
+    pub fn class_text(&self) -> String {
+        match (self.class, self.power) {
+            ("polynomial", Some(power)) => format!("polynomial (power {power})"),
+            (class, _) => class.to_owned(),
+        }
+    }
 }
 
 /// A change of a pattern that would make it hold less.

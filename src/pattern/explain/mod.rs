@@ -9,10 +9,13 @@ mod build;
 mod dot;
 mod graph;
 mod mermaid;
+mod placing;
 mod svg;
 mod text;
 
-pub use graph::{Condition, Edge, EdgeKind, Graph, Group, Growth, Index, Link, Node, Remedy, Stage, Unless, Window};
+pub use graph::{
+    Condition, Edge, EdgeKind, Graph, Group, Growth, Index, Link, Node, Remedy, Stage, Unless, Window,
+};
 
 /// The renderings of a graph.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

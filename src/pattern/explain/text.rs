@@ -13,18 +13,27 @@ pub(super) fn render(graph: &Graph) -> String {
 
 /// A text that does nothing to a terminal: control characters are shown as U+FFFD.
 pub(super) fn visible(text: &str) -> String {
-    let is_bidi = |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let is_bidi =
+        |c: char| matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let is_odd = |c: char| c.is_control() || is_bidi(c) || matches!(c, '\u{fffe}' | '\u{ffff}');
     text.chars().map(|c| if is_odd(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 
 fn write(graph: &Graph, out: &mut String) -> std::fmt::Result {
     writeln!(out, "pattern {}", visible(&graph.pattern))?;
-    let fact = |out: &mut String, name: &str, text: &str| writeln!(out, "  {name:<10}{}", visible(text));
+    let fact = |out: &mut String, name: &str, text: &str| writeln!(out, "  {name:<11}{}", visible(text));
     if let Some(streams) = &graph.streams {
         fact(out, "from", &streams.join(", "))?;
     }
-    fact(out, "key", &if graph.key.is_empty() { "none: all events are of one key".to_owned() } else { graph.key.join(", ") })?;
+    fact(
+        out,
+        "key",
+        &if graph.key.is_empty() {
+            "none: all events are of one key".to_owned()
+        } else {
+            graph.key.join(", ")
+        },
+    )?;
     let window = graph.within.as_ref().map(|w| {
         format!("{} {}", w.length, if w.between_events { "between events" } else { "from the first event" })
     });
@@ -62,7 +71,9 @@ fn write_stage(stage: &Stage, before: &str, out: &mut String) -> std::fmt::Resul
     writeln!(out, "  {before}{}: {}", visible(&stage.title()), visible(&stage.types_text()))?;
     for (word, condition) in [("where", &stage.condition), ("until", &stage.until)] {
         let Some(condition) = condition else { continue };
-        for (how, parts) in [("once per event", &condition.per_event), ("per partial match", &condition.per_partial_match)] {
+        for (how, parts) in
+            [("once per event", &condition.per_event), ("per partial match", &condition.per_partial_match)]
+        {
             for part in parts {
                 writeln!(out, "    {word}  {how:<19}{}", visible(part))?;
             }
@@ -100,55 +111,75 @@ fn between(graph: &Graph, edge: &Edge) -> String {
 fn write_index(graph: &Graph, out: &mut String) -> std::fmt::Result {
     let index = &graph.index;
     writeln!(out, "\nwhat is indexed")?;
-    let fact = |out: &mut String, name: &str, text: &str| writeln!(out, "  {name:<10}{}", visible(text));
-    let types = match &index.types {
-        Some(types) => types.join(", "),
-        None => "any: some stage takes events of every type".to_owned(),
+    let fact = |out: &mut String, name: &str, text: &str| {
+        writeln!(out, "  {name:<11}{}", wrapped(&visible(text), "             "))
     };
-    match &index.strict {
-        Some(words) => fact(out, "types", &format!("{types}; but `{words}` makes it look at every event of its key"))?,
-        None if index.types.is_some() => fact(out, "types", &format!("{types}; it never sees events of other types"))?,
-        None => fact(out, "types", &types)?,
-    }
-    let key = if graph.key.is_empty() { "none".to_owned() } else { format!("by hash of {}", graph.key.join(", ")) };
-    fact(out, "key", &format!("{key}; an event meets the partial matches of its own key only"))?;
+    let types = match (&index.types, &index.strict) {
+        (None, _) => "any: some stage takes events of every type".to_owned(),
+        (Some(types), None) => format!("{}; events of other types are never looked at", types.join(", ")),
+        (Some(types), Some(words)) => {
+            format!("{}; but `{words}` makes it look at every event of its key", types.join(", "))
+        }
+    };
+    fact(out, "types", &types)?;
+    let key = match graph.key.as_slice() {
+        [] => "none: an event meets all partial matches".to_owned(),
+        key => {
+            format!("by hash of {}; an event meets the partial matches of its own key only", key.join(", "))
+        }
+    };
+    fact(out, "key", &key)?;
     let tests = |n: usize| if n == 1 { "1 test".to_owned() } else { format!("{n} tests") };
-    fact(
-        out,
-        "conditions",
-        &format!(
-            "{} at most once an event, for all patterns together; {} for each partial match",
-            tests(index.shared_tests),
-            tests(index.tests_per_partial_match)
-        ),
-    )?;
+    let (shared, own) = (tests(index.shared_tests), tests(index.tests_per_partial_match));
+    let conditions =
+        format!("{shared} at most once an event, for all patterns together; {own} for each partial match");
+    fact(out, "conditions", &conditions)?;
     let deadlines = match &graph.within {
         Some(w) if w.between_events => "one queue in order of time, an entry for each accepted event",
         Some(_) => "one queue in order of time, an entry for each first event",
         None => "none",
     };
     fact(out, "deadlines", deadlines)?;
-    fact(out, "memory", "none for keys without partial matches; events are kept once, however many partial matches have them")
+    let memory =
+        "none for a key without partial matches; an event is kept once, however many of them have it";
+    fact(out, "memory", memory)
 }
 
 fn write_growth(graph: &Graph, out: &mut String) -> std::fmt::Result {
     let growth = &graph.growth;
-    let class = match (growth.class, growth.power) {
-        ("polynomial", Some(power)) => format!("polynomial (power {power})"),
-        (class, _) => class.to_owned(),
-    };
-    writeln!(out, "\ngrowth: {class}")?;
-    writeln!(out, "  {}", visible(&growth.explanation))?;
-    if let Some(lifetime) = &growth.lifetime {
-        writeln!(out, "  {}", visible(lifetime))?;
+    writeln!(out, "\ngrowth: {}", growth.class_text())?;
+    for sentence in std::iter::once(&growth.explanation).chain(&growth.lifetime) {
+        writeln!(out, "  {}", wrapped(&visible(sentence), "  "))?;
     }
     if !growth.remedies.is_empty() {
         writeln!(out, "  ways out:")?;
     }
     for remedy in &growth.remedies {
-        writeln!(out, "  - {}: {}", visible(&remedy.change), visible(&remedy.effect))?;
+        let text = visible(&format!("{}: {}", remedy.change, remedy.effect));
+        writeln!(out, "  - {}", wrapped(&text, "    "))?;
     }
     Ok(())
+}
+
+/// A text cut into lines of about a hundred columns between words, all but the first indented.
+fn wrapped(text: &str, indent: &str) -> String {
+    let (mut out, mut at) = (String::new(), indent.len());
+    for word in text.split(' ') {
+        let wide = columns(word);
+        if !out.is_empty() {
+            let fits = at + 1 + wide <= 100;
+            out.push_str(if fits { " " } else { "\n" });
+            if fits {
+                at += 1;
+            } else {
+                out.push_str(indent);
+                at = indent.len();
+            }
+        }
+        out.push_str(word);
+        at += wide;
+    }
+    out
 }
 
 /// How many columns a text takes, about: East Asian characters and pictographs take two.

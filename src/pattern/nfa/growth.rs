@@ -7,6 +7,8 @@
 //! can go on as it is and also let another one go ahead multiplies them by n: the beginning of the pattern, a wait
 //! that skips events which it could take, a loop that can be left while it goes on.
 
+use std::cmp::Ordering;
+
 use super::{Automaton, Edge, PositionId, Target, components::components};
 use crate::pattern::ast::LinkKind;
 use crate::pattern::plan::{Plan, Stage, StageId};
@@ -40,12 +42,11 @@ pub fn growth(plan: &Plan, automaton: &Automaton) -> (Growth, Option<Cause>) {
     order.sort_by_key(|&p| (std::cmp::Reverse(waits.component[p]), p));
     let ambiguous = (0..count).any(|p| waits.is_ambiguous(p));
 
-    // The power of n with which partial matches come to a position over the window, and are there at one event.
-    let (mut arriving, mut at_once) = (vec![0; count], vec![0; count]);
-    for edge in &automaton.start {
-        if let Some(to) = position(edge) {
-            arriving[to] = 1;
-        }
+    // How partial matches come to a position over the window, and the power of n that is there at one event.
+    let mut arriving: Vec<Option<Arrival>> = vec![None; count];
+    let mut at_once = vec![0; count];
+    for to in automaton.start.iter().filter_map(position) {
+        arriving[to] = Some(Arrival { power: 1, taken: Vec::new() });
     }
     let mut worst: (u32, Option<Cause>) = (0, None);
     for members in order.chunk_by(|&a, &b| waits.component[a] == waits.component[b]) {
@@ -53,25 +54,37 @@ pub fn growth(plan: &Plan, automaton: &Automaton) -> (Growth, Option<Cause>) {
             return (Growth::Exponential, Some(cause));
         }
         let is_loop = members.iter().any(|&m| waits.inside(m).next().is_some());
-        let comes = members.iter().map(|&m| arriving[m]).max().unwrap_or(0);
+        let mut comes = Arrival::default();
+        for arrival in members.iter().filter_map(|&m| arriving[m].take()) {
+            comes.or(arrival);
+        }
         for &member in members {
+            let stage = automaton.positions[member].stage;
             for edge in &automaton.positions[member].edges {
                 let (held, sent) = if waits.is_inside(member, edge) {
-                    (comes, comes)
+                    (comes.power, None)
                 } else if is_loop {
                     // Whether the loop can go on while a partial match leaves it here.
-                    let left = comes + u32::from(waits.inside(member).any(|inner| waits.part(inner, edge)));
-                    (if waits.holds_beside(members, edge) { left } else { comes }, left)
+                    let leaves = waits.inside(member).any(|inner| waits.part(inner, edge));
+                    let sent = if leaves { Arrival::from(comes.power) } else { comes.clone() };
+                    (if waits.holds_beside(members, edge) { sent.power } else { comes.power }, Some(sent))
                 } else {
-                    let held = if waits.holds(member, edge) { comes } else { at_once[member] };
-                    (held, comes)
+                    // Partial matches gather here if the wait outlives the events by which others come to it.
+                    let holds = waits.skips(edge, stage) && comes.taken.iter().all(|&s| waits.skips(edge, s));
+                    (if holds { comes.power } else { at_once[member] }, Some(comes.clone()))
                 };
                 if held > worst.0 {
                     worst = (held, Some(waits.cause(member, edge)));
                 }
-                if let Some(to) = position(edge).filter(|_| !waits.is_inside(member, edge)) {
-                    let sent = if edge.link == LinkKind::FollowedByAny { held + 1 } else { sent };
-                    arriving[to] = arriving[to].max(sent);
+                if let (Some(to), Some(mut sent)) = (position(edge), sent) {
+                    sent.takes(stage);
+                    if edge.link == LinkKind::FollowedByAny {
+                        sent.or(Arrival::from(held));
+                    }
+                    match &mut arriving[to] {
+                        Some(arrival) => arrival.or(sent),
+                        none => *none = Some(sent),
+                    }
                     at_once[to] = at_once[to].max(held);
                 }
             }
@@ -80,6 +93,38 @@ pub fn growth(plan: &Plan, automaton: &Automaton) -> (Growth, Option<Cause>) {
     match worst {
         (0, _) => (Growth::Bounded, None),
         (power, cause) => (Growth::Polynomial(power), cause),
+    }
+}
+
+/// How partial matches come to a position.
+#[derive(Debug, Clone, Default)]
+struct Arrival {
+    /// The power of n that comes over the window.
+    power: u32,
+    /// Some stages that have surely taken events since the place where this power came about.
+    taken: Vec<StageId>,
+}
+
+impl Arrival {
+    /// What comes from a place that can stay as it is and let others go ahead.
+    fn from(held: u32) -> Arrival {
+        Arrival { power: held + 1, taken: Vec::new() }
+    }
+
+    fn takes(&mut self, stage: StageId) {
+        // A few are enough to tell what repeats; to know fewer only makes the bound higher.
+        if self.taken.len() < 16 && !self.taken.contains(&stage) {
+            self.taken.push(stage);
+        }
+    }
+
+    /// This way or the other.
+    fn or(&mut self, other: Arrival) {
+        match self.power.cmp(&other.power) {
+            Ordering::Less => *self = other,
+            Ordering::Equal => self.taken.retain(|s| other.taken.contains(s)),
+            Ordering::Greater => {}
+        }
     }
 }
 
@@ -123,11 +168,6 @@ impl<'a> Waits<'a> {
             && (edge.link == LinkKind::FollowedByAny || self.target(edge) != Some(event_of))
     }
 
-    /// Whether partial matches can gather here: the wait outlives the events by which others come to it.
-    fn holds(&self, from: usize, edge: &Edge) -> bool {
-        self.skips(edge, self.automaton.positions[from].stage)
-    }
-
     /// Whether partial matches can gather here while others go round the loop that they left.
     fn holds_beside(&self, members: &[usize], edge: &Edge) -> bool {
         let round = || members.iter().map(|&m| self.automaton.positions[m].stage);
@@ -140,7 +180,9 @@ impl<'a> Waits<'a> {
     fn part(&self, left: &Edge, right: &Edge) -> bool {
         let (Some(l), Some(r)) = (self.target(left), self.target(right)) else {
             // The end of the window is waited for as long as the other goes on.
-            return [(left, right), (right, left)].iter().any(|(a, b)| self.target(b).is_some_and(|s| self.skips(a, s)));
+            return [(left, right), (right, left)]
+                .iter()
+                .any(|(a, b)| self.target(b).is_some_and(|s| self.skips(a, s)));
         };
         l != r
             && (self.skips(right, l)
@@ -171,12 +213,18 @@ impl<'a> Waits<'a> {
     /// The wait in a component that makes partial matches double each time round, if there is one.
     fn doubles(&self, members: &[usize], ambiguous: bool) -> Option<Cause> {
         let of = |&m: &usize| self.inside(m).map(move |edge| (m, edge));
-        if let Some((from, edge)) = members.iter().flat_map(of).find(|(_, e)| e.link == LinkKind::FollowedByAny) {
+        if let Some((from, edge)) =
+            members.iter().flat_map(of).find(|(_, e)| e.link == LinkKind::FollowedByAny)
+        {
             return Some(self.cause(from, edge));
         }
         let parting = |waits: &[(usize, &Edge)]| {
-            let pairs = || waits.iter().enumerate().flat_map(|(i, left)| waits[i + 1..].iter().map(move |r| (left, r)));
-            pairs().find(|(left, right)| self.part(left.1, right.1)).map(|(_, (from, edge))| self.cause(*from, edge))
+            let pairs = || {
+                waits.iter().enumerate().flat_map(|(i, left)| waits[i + 1..].iter().map(move |r| (left, r)))
+            };
+            pairs()
+                .find(|(left, right)| self.part(left.1, right.1))
+                .map(|(_, (from, edge))| self.cause(*from, edge))
         };
         let mut waits: Vec<(usize, &Edge)> = members.iter().flat_map(of).collect();
         if let Some(cause) = waits.chunk_by(|a, b| a.0 == b.0).find_map(parting) {
