@@ -1,6 +1,8 @@
 //! The command line: one file per command.
 
+pub mod check;
 pub mod explain;
+pub mod fmt;
 
 use std::process::ExitCode;
 

@@ -108,7 +108,7 @@ fn worst(plan: &Plan, n: usize) -> (usize, usize) {
     let pairs = (0..parts.len()).flat_map(|v| (0..letters.len()).chain([v]).map(move |w| (v, w)));
     let mut words: Vec<_> = pairs.map(|(v, w)| (held(&set, word(v, w, 10), 300), (v, w))).collect();
     words.sort_by_key(|(held, _)| std::cmp::Reverse(*held));
-    let most = |n| words.iter().take(10).map(|(_, (v, w))| held(&set, word(*v, *w, n), LIMIT)).max();
+    let most = |n| words.iter().take(20).map(|(_, (v, w))| held(&set, word(*v, *w, n), LIMIT)).max();
     (most(n / 2).unwrap_or(0), most(n).unwrap_or(0))
 }
 
