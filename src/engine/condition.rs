@@ -149,16 +149,3 @@ impl Predicate {
         Predicate::General(Box::new(expr.clone()))
     }
 }
-
-/// Whether an expression reads anything but the tested event.
-pub(crate) fn is_iterative(expr: &Expr) -> bool {
-    expr.any(&|e| matches!(e, Expr::Stage(..) | Expr::Aggregate(..) | Expr::Key(_)))
-}
-
-/// Calls `with` for the parts that must all be true for the expression to be.
-pub(crate) fn conjuncts(expr: &Expr, with: &mut impl FnMut(&Expr)) {
-    match expr {
-        Expr::And(terms) => terms.iter().for_each(|t| conjuncts(t, with)),
-        other => with(other),
-    }
-}

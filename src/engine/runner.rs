@@ -132,6 +132,11 @@ impl Runner {
         self.keys.len()
     }
 
+    /// How many partial matches there are.
+    pub(crate) fn partial_matches(&self) -> usize {
+        self.keys.iter().flat_map(|keyed| &keyed.state.groups).map(|group| group.runs.len()).sum()
+    }
+
     /// Takes an event of the key with this hash.
     pub(crate) fn event(
         &mut self,

@@ -1,13 +1,12 @@
 //! The installed patterns: compiled once, immutable, shared by all shards. Fields, types, keys and predicates of all
 //! patterns are numbered together here, so that an event is read and tested once for all of them.
 
-use super::condition::{Condition, Predicates, Types, conjuncts, is_iterative};
+use super::condition::{Condition, Predicates, Types};
 use super::path::Surroundings;
 use crate::event::record::StreamSettings;
 use crate::event::{FieldPath, Schema, TypeId};
-use crate::pattern::ast::LinkKind;
 use crate::pattern::expr::{Attribute, Expr};
-use crate::pattern::nfa::{self, Automaton, Edge};
+use crate::pattern::nfa::{self, Automaton};
 use crate::pattern::plan::{Plan, Skip, Within};
 
 /// The number of a condition within its pattern.
@@ -146,7 +145,7 @@ impl Compiled {
             until.push(stage.until.as_ref().map(|e| atoms.intern(Types::Any, Some(&resolved(e, &slots)))));
         }
         let atoms = atoms.all;
-        let sees_all = automaton.positions.iter().flat_map(|p| &p.edges).any(sees_all);
+        let sees_all = automaton.positions.iter().flat_map(|p| &p.edges).any(nfa::Edge::sees_all);
         Compiled {
             version: 1,
             within: plan.within,
@@ -170,11 +169,6 @@ impl Compiled {
     }
 }
 
-/// Whether any event, whatever it is, changes this wait.
-fn sees_all(edge: &Edge) -> bool {
-    edge.link == LinkKind::Next || !edge.not_next.is_empty() || edge.target == nfa::Target::NextEvent
-}
-
 /// The conditions of one pattern while they are numbered.
 struct Atoms<'a> {
     all: Vec<Condition>,
@@ -190,8 +184,8 @@ impl Atoms<'_> {
         }
         let mut condition = Condition { types, unary: Vec::new(), iterative: Vec::new() };
         if let Some(expr) = expr {
-            conjuncts(expr, &mut |part| {
-                if is_iterative(part) {
+            expr.conjuncts(&mut |part| {
+                if part.is_iterative() {
                     condition.iterative.push(part.clone());
                 } else {
                     condition.unary.push(self.predicates.intern(part));

@@ -96,6 +96,11 @@ impl Engine {
         (self.runners.iter().map(Runner::keys).sum(), self.store.nodes.len(), self.store.events.len())
     }
 
+    /// How many partial matches there are now, over all patterns and keys.
+    pub fn partial_matches(&self) -> usize {
+        self.runners.iter().map(Runner::partial_matches).sum()
+    }
+
     fn event(&mut self, row: Row<'_>, hashes: &[u64], sink: &mut impl MatchSink) {
         self.advance(row.head.time, sink);
         self.moment += 1;
