@@ -72,6 +72,14 @@ impl Predicates {
         self.all.len()
     }
 
+    /// The field and the text of a predicate that asks whether they are equal.
+    pub(crate) fn equal_text(&self, id: PredicateId) -> Option<(usize, &str)> {
+        match &self.all[id as usize] {
+            Predicate::Text(slot, true, text) => Some((*slot, text)),
+            _ => None,
+        }
+    }
+
     /// Whether a predicate is true of the row.
     #[inline]
     pub(crate) fn holds(&self, id: PredicateId, row: &Row<'_>, env: &Unary<'_>) -> bool {

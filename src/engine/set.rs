@@ -3,6 +3,7 @@
 
 use super::condition::{Condition, Predicates, Types};
 use super::path::Surroundings;
+use super::route::Route;
 use crate::event::record::StreamSettings;
 use crate::event::{FieldPath, Schema, TypeId};
 use crate::pattern::expr::{Attribute, Expr};
@@ -20,14 +21,6 @@ pub struct PatternSet {
     schema: Schema,
     pub(crate) predicates: Predicates,
     pub(crate) around: Surroundings,
-}
-
-/// Patterns with one key specification that have to see an event of some type.
-#[derive(Debug)]
-pub(crate) struct Route {
-    /// The key specification's number.
-    pub(crate) key: usize,
-    pub(crate) patterns: Vec<u32>,
 }
 
 /// One pattern, ready to run.
@@ -106,8 +99,7 @@ impl PatternSet {
     /// shards; patterns without a key are dealt out whole.
     pub(crate) fn routes(&self, shard: u64, shards: u64) -> Vec<Vec<Route>> {
         let of_type = |kind| {
-            let mut routes: Vec<Route> =
-                (0..self.schema.keys.len()).map(|key| Route { key, patterns: vec![] }).collect();
+            let mut routes: Vec<Route> = (0..self.schema.keys.len()).map(Route::new).collect();
             for (number, pattern) in (0..).zip(&self.patterns) {
                 let sees = pattern.sees_all || pattern.atoms.iter().any(|a| a.types.has(kind));
                 let ours = !pattern.key_names.is_empty() || u64::from(number) % shards == shard;
@@ -116,6 +108,7 @@ impl PatternSet {
                 }
             }
             routes.retain(|r| !r.patterns.is_empty());
+            routes.iter_mut().for_each(|route| route.index(kind, self));
             routes
         };
         (0..TypeId::FIRST_NAMED + self.schema.types.len() as u32).map(TypeId).map(of_type).collect()
