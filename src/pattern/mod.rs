@@ -32,13 +32,22 @@ pub struct Limits {
     pub states: u64,
     /// The largest compiled regular expression.
     pub regex_bytes: usize,
+    /// All compiled regular expressions of a text together.
+    pub regexes_bytes: usize,
     /// How many diagnostics are told.
     pub diagnostics: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { text_bytes: 1 << 20, depth: 100, states: 10_000, regex_bytes: 1 << 20, diagnostics: 50 }
+        Limits {
+            text_bytes: 1 << 20,
+            depth: 100,
+            states: 10_000,
+            regex_bytes: 1 << 20,
+            regexes_bytes: 32 << 20,
+            diagnostics: 50,
+        }
     }
 }
 
