@@ -3,6 +3,7 @@
 
 pub mod check;
 pub mod completions;
+pub mod explain;
 pub mod fmt;
 mod load;
 pub mod replay;
@@ -30,6 +31,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Write patterns in the standard form
     Fmt(fmt::FmtArgs),
+    /// Show the automaton of a pattern, and what it may cost
+    Explain(explain::ExplainArgs),
     /// Run scenario tests of patterns
     Test(test::Arguments),
     /// Print a completion script for a shell
@@ -42,6 +45,7 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Check(args) => check::run(args),
         Command::Fmt(args) => fmt::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Test(args) => test::run(&args),
         Command::Completions(args) => completions::run(&args),
     }

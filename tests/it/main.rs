@@ -13,6 +13,8 @@ mod engine_memory;
 mod examples;
 mod generate;
 mod harness;
+mod explain;
+mod growth;
 mod language;
 mod naive;
 mod order;
