@@ -56,10 +56,10 @@ fn the_engine_says_what_the_naive_matcher_says() {
             });
         }
     });
-    let failures = failures.into_inner().unwrap();
-    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     let tally = tally.into_inner().unwrap();
     print_tally(&tally);
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     if count >= CASES {
         check_breadth(&tally);
     }

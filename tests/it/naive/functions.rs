@@ -75,7 +75,10 @@ pub(crate) fn aggregate(name: &str, values: Vec<Value>) -> Value {
     match name {
         "first" => values.first().cloned().unwrap_or(Value::Null),
         "last" => values.last().cloned().unwrap_or(Value::Null),
-        "sum" => sum(&known),
+        "sum" => match sum(&known) {
+            Value::Int(sum) => Value::int(sum),
+            other => other,
+        },
         "avg" if known.is_empty() => Value::Null,
         "avg" => match sum(&known).as_float() {
             Some(sum) => Value::float(sum / known.len() as f64),
@@ -103,23 +106,16 @@ pub(crate) fn aggregate(name: &str, values: Vec<Value>) -> Value {
 /// Exact over integers, in floats from the first float on.
 fn sum(values: &[&Value]) -> Value {
     let mut total = Value::Int(0);
-    let mut exact: i128 = 0;
     for value in values {
         total = match (&total, value) {
-            (Value::Int(_), Value::Int(n)) => {
-                exact += n;
-                Value::Int(exact)
-            }
+            (Value::Int(total), Value::Int(n)) => Value::Int(total + n),
             (Value::Int(_) | Value::Float(_), Value::Int(_) | Value::Float(_)) => {
                 arithmetic(&total, sequor::pattern::ast::ArithmeticOp::Add, value)
             }
             _ => return Value::Null,
         };
     }
-    match total {
-        Value::Int(total) => Value::int(total),
-        other => other,
-    }
+    total
 }
 
 /// The characters at the places from one, counted from 1, up to but not including another.
