@@ -1,7 +1,10 @@
 //! The command line: one file per command. Exit status: 0 for success, 1 for a failed read or write (or a failed
 //! check), 2 for a bad pattern or bad flags.
 
+pub mod check;
 pub mod completions;
+pub mod explain;
+pub mod fmt;
 mod load;
 pub mod replay;
 pub mod scenario;
@@ -24,6 +27,12 @@ struct Cli {
 enum Command {
     /// Run patterns over recorded events and write every match
     Replay(replay::ReplayArgs),
+    /// Say what is wrong with patterns, and what may be meant
+    Check(check::CheckArgs),
+    /// Write patterns in the standard form
+    Fmt(fmt::FmtArgs),
+    /// Show the automaton of a pattern, and what it may cost
+    Explain(explain::ExplainArgs),
     /// Run scenario tests of patterns
     Test(test::Arguments),
     /// Print a completion script for a shell
@@ -34,6 +43,9 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Replay(args) => replay::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Fmt(args) => fmt::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Test(args) => test::run(&args),
         Command::Completions(args) => completions::run(&args),
     }

@@ -3,7 +3,7 @@
 use std::io;
 
 /// Some lines of a partition.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stretch {
     /// Whole lines, each with its line break (the last line of the input may lack it); not empty.
     Lines(Vec<u8>),

@@ -5,6 +5,7 @@ pub mod check;
 pub mod code;
 pub mod diagnostic;
 pub mod eval;
+pub mod explain;
 pub mod expr;
 pub mod function;
 pub mod nfa;

@@ -3,7 +3,7 @@
 /// The candidate nearest to a name, if it is near enough to have been meant: upper and lower case apart, at most one
 /// mistake in every three characters of the longer of them, two in all. Of several the first.
 pub(super) fn similar<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    // Longer names are compared too, but not for their typing mistakes.
+    // Longer names are nobody's typing.
     const LONGEST: usize = 64;
     if name.len() > LONGEST {
         return None;
@@ -14,11 +14,12 @@ pub(super) fn similar<'a>(name: &str, candidates: impl IntoIterator<Item = &'a s
         if candidate.len() > LONGEST {
             continue;
         }
-        let other: Vec<char> = candidate.to_lowercase().chars().collect();
-        let allowed = (name.len().max(other.len()) / 3).min(2);
-        if name.len().abs_diff(other.len()) > allowed {
+        let length = candidate.chars().count();
+        let allowed = (name.len().max(length) / 3).min(2);
+        if name.len().abs_diff(length) > allowed {
             continue;
         }
+        let other: Vec<char> = candidate.to_lowercase().chars().collect();
         let distance = distance(&name, &other);
         if distance <= allowed && best.is_none_or(|(least, _)| distance < least) {
             best = Some((distance, candidate));

@@ -1,12 +1,18 @@
 //! Sources to sinks: the only place with threads and channels.
 //!
-//! One thread reads, decodes and merges; each shard runs an engine over its keys on a thread of its own; one thread
-//! puts the shards' outputs into the one order and writes. All channels are bounded, so a slow writer slows the
-//! reader. With one thread everything runs in the caller's.
+//! One thread reads and decodes ([`reader`]), one merges and deals out batches ([`feed`]), each shard runs an engine
+//! over its keys on a thread of its own ([`shard`]), and one puts the shards' outputs into the one order and writes
+//! ([`collect`]). All channels are bounded, so a slow writer slows the reader. With one thread everything runs in the
+//! caller's. Whatever fails on any thread ends the run, with what was found before it written.
 
-mod output;
+mod collect;
+mod failure;
+mod feed;
 mod progress;
+mod reader;
 mod replay;
+mod shard;
 
+pub use failure::Failure;
 pub use progress::Progress;
-pub use replay::{Failure, Input, Outputs, Replay, Summary};
+pub use replay::{Input, Outputs, Replay, Summary};

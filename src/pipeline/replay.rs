@@ -1,25 +1,28 @@
 //! Replay: recorded inputs from their beginnings to their ends.
 
-use std::fmt;
 use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 
-use super::output::{Found, write_merged};
+use super::collect::collect;
+use super::failure::Failure;
+use super::feed::{Rejects, Shards, feed};
 use super::progress::Progress;
-use crate::connect::{Source, Stretch};
+use super::reader::{Arrival, Arrivals, ReadAhead, Reader};
+use super::shard::{self, Inline, Lines, Step};
+use crate::connect::Source;
 use crate::engine::{Counters, Engine, PatternSet};
-use crate::event::decode::{DeadLetter, Decoded, Decoder, LINE_BYTES_MAX, Reason};
+use crate::event::decode::Decoder;
 use crate::event::key::KeyHasher;
 use crate::event::record::StreamSettings;
 use crate::event::{Batch, Position};
-use crate::ingest::{self, BufferFull, Ingest, PartitionSettings, Rejected, RejectedKind};
+use crate::ingest::{self, Ingest, PartitionSettings};
 use crate::pattern::plan::Plan;
 
-/// Batches that may wait for a shard, and outputs that may wait for the writer.
+/// Batches that may wait for a shard, and pieces of output that may wait for the writer.
 const QUEUE_LEN: usize = 8;
 
 /// One partition to replay.
@@ -50,7 +53,7 @@ pub struct Replay {
     pub settings: StreamSettings,
     /// The partitions, in the order of their numbers.
     pub inputs: Vec<Input>,
-    /// Engine shards, each on a thread of its own where there is more than one.
+    /// Engine shards. With one, all runs on the caller's thread; with more, each has a thread, and reading has another.
     pub threads: usize,
     /// Events in a batch at most.
     pub batch_size: usize,
@@ -71,291 +74,168 @@ pub struct Summary {
     pub patterns: Vec<String>,
 }
 
-/// Why a replay ended early.
-#[derive(Debug)]
-pub enum Failure {
-    /// An input could not be read.
-    Read(String, io::Error),
-    /// An output could not be written.
-    Write(&'static str, io::Error),
-    /// Too many events wait.
-    Full(BufferFull),
-    /// A thread panicked: a defect of the engine.
-    Panicked,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Failure::Read(name, error) => write!(f, "cannot read {name}: {error}"),
-            Failure::Write(what, error) => write!(f, "cannot write the {what}: {error}"),
-            Failure::Full(full) => full.fmt(f),
-            Failure::Panicked => write!(f, "internal error: a thread panicked; the output is not complete"),
-        }
-    }
-}
-
-impl std::error::Error for Failure {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Failure::Read(_, error) | Failure::Write(_, error) => Some(error),
-            Failure::Full(full) => Some(full),
-            Failure::Panicked => None,
-        }
-    }
-}
-
 impl Replay {
     /// Reads all inputs to their ends and writes what was found.
     pub fn run(self, outputs: Outputs<'_>) -> Result<Summary, Failure> {
-        let Replay { plans, settings, inputs, threads, batch_size, max_buffered_events, progress } = self;
-        let mut streams: Vec<String> = inputs.iter().map(|i| i.stream.clone()).collect();
+        catch_unwind(AssertUnwindSafe(|| self.run_unguarded(outputs))).unwrap_or(Err(Failure::Panicked))
+    }
+
+    fn run_unguarded(self, outputs: Outputs<'_>) -> Result<Summary, Failure> {
+        let mut streams: Vec<String> = self.inputs.iter().map(|input| input.stream.clone()).collect();
         streams.sort();
         streams.dedup();
-        let set = Arc::new(PatternSet::new(plans, &settings, &streams));
+        let set = Arc::new(PatternSet::new(self.plans, &self.settings, &streams));
         let hasher = KeyHasher::default();
-        let Outputs { matches, late, dead_letters } = outputs;
-        let feeder = Feeder::new(
-            inputs,
-            &streams,
-            &set,
-            &settings,
-            &hasher,
-            max_buffered_events,
-            (late, dead_letters),
-            &progress,
-        );
-        let engine = |shard, shards| Engine::new(Arc::clone(&set), hasher.clone(), shard, shards);
-        let (ingest, engine) = if threads <= 1 {
-            run_inline(feeder, engine(0, 1), batch_size.max(1), matches, &progress)?
-        } else {
-            let engines = (0..threads as u32).map(|shard| engine(shard, threads as u32)).collect();
-            run_threads(feeder, engines, batch_size.max(1), matches, &progress)?
+        let rank = |stream: &String| streams.binary_search(stream).map_or(0, |rank| rank as u32);
+        let partitions: Vec<PartitionSettings> = (0..)
+            .zip(&self.inputs)
+            .map(|(number, input)| PartitionSettings {
+                stream: rank(&input.stream),
+                number,
+                out_of_orderness: self.settings.out_of_orderness,
+            })
+            .collect();
+        let first = |at: &PartitionSettings| Position { stream: at.stream, partition: at.number, offset: 0 };
+        let inputs =
+            self.inputs.into_iter().zip(&partitions).map(|(input, at)| (input.name, input.source, first(at)));
+        let reader = Reader::new(inputs, Decoder::new(set.schema(), &self.settings, hasher.clone()));
+        let flow = Flow {
+            reader,
+            ingest: Ingest::new(&partitions, self.max_buffered_events),
+            batch_size: self.batch_size.max(1),
+            rejects: Rejects { late: outputs.late, dead_letters: outputs.dead_letters },
+            matches: outputs.matches,
+            progress: &self.progress,
+        };
+        let shards = self.threads.max(1) as u32;
+        let mut engines =
+            (0..shards).map(|shard| Engine::new(Arc::clone(&set), hasher.clone(), shard, shards));
+        let (ingest, engine) = match (engines.next(), shards) {
+            (Some(engine), 1) => flow.run_inline(engine)?,
+            (first, _) => flow.run_threads(first.into_iter().chain(engines).collect())?,
         };
         Ok(Summary { ingest, engine, patterns: set.names().map(str::to_owned).collect() })
     }
 }
 
-fn run_inline(
-    mut feeder: Feeder<'_>,
-    mut engine: Engine,
-    batch_size: usize,
-    mut matches: Box<dyn Write + Send + '_>,
-    progress: &Progress,
-) -> Result<(ingest::Counters, Counters), Failure> {
-    let mut found = Found::default();
-    let mut write = |found: &mut Found| -> Result<(), Failure> {
-        if !found.is_empty() {
-            let count =
-                write_merged(std::slice::from_ref(found), &mut *matches).map_err(unwritten_matches)?;
-            progress.matches.fetch_add(count, Relaxed);
-            found.clear();
-        }
-        Ok(())
-    };
-    let counters = feeder.feed(batch_size, &mut |batch| {
-        engine.process(&batch, &mut found);
-        write(&mut found)
-    })?;
-    engine.finish(&mut found);
-    write(&mut found)?;
-    matches.flush().map_err(unwritten_matches)?;
-    Ok((counters, engine.counters()))
-}
-
-fn run_threads(
-    mut feeder: Feeder<'_>,
-    engines: Vec<Engine>,
-    batch_size: usize,
-    matches: Box<dyn Write + Send + '_>,
-    progress: &Progress,
-) -> Result<(ingest::Counters, Counters), Failure> {
-    thread::scope(|scope| {
-        let (mut to_shards, mut from_shards, mut shards) = (Vec::new(), Vec::new(), Vec::new());
-        for engine in engines {
-            let (to_shard, batches) = bounded::<Arc<Batch>>(QUEUE_LEN);
-            let (found, from_shard) = bounded::<Found>(QUEUE_LEN);
-            to_shards.push(to_shard);
-            from_shards.push(from_shard);
-            shards.push(scope.spawn(move || run_shard(engine, &batches, &found)));
-        }
-        let writer = scope.spawn(move || collect(&from_shards, matches, progress));
-        let fed = feeder.feed(batch_size, &mut |batch| {
-            let batch = Arc::new(batch);
-            // A shard that is gone has a reason that the join below tells.
-            to_shards.iter().try_for_each(|to| to.send(Arc::clone(&batch)).map_err(|_| Failure::Panicked))
-        });
-        drop(to_shards);
-        let mut total = Counters::default();
-        let mut failed = false;
-        for shard in shards {
-            match shard.join() {
-                Ok(counters) => add(&mut total, counters),
-                Err(_) => failed = true,
-            }
-        }
-        let written = writer.join();
-        match (failed, written) {
-            (true, _) | (_, Err(_)) => Err(Failure::Panicked),
-            (_, Ok(Err(error))) => Err(unwritten_matches(error)),
-            _ => Ok((fed?, total)),
-        }
-    })
-}
-
-/// One shard: every batch gives one output, and the end gives the last.
-fn run_shard(mut engine: Engine, batches: &Receiver<Arc<Batch>>, to: &Sender<Found>) -> Counters {
-    for batch in batches {
-        let mut found = Found::default();
-        engine.process(&batch, &mut found);
-        if to.send(found).is_err() {
-            // The writer has failed and says why; there is nobody to work for.
-            return engine.counters();
-        }
-    }
-    let mut found = Found::default();
-    engine.finish(&mut found);
-    let _ = to.send(found);
-    engine.counters()
-}
-
-/// Merges the shards' outputs batch by batch and writes them.
-fn collect(
-    shards: &[Receiver<Found>],
-    mut matches: Box<dyn Write + Send + '_>,
-    progress: &Progress,
-) -> io::Result<()> {
-    // All shards take the same batches, so the n-th output of each belongs to the same one.
-    while let Ok(found) = shards.iter().map(Receiver::recv).collect::<Result<Vec<Found>, _>>() {
-        let count = write_merged(&found, &mut *matches)?;
-        progress.matches.fetch_add(count, Relaxed);
-    }
-    matches.flush()
-}
-
-fn add(total: &mut Counters, shard: Counters) {
-    total.matches += shard.matches;
-    total.timeouts += shard.timeouts;
-    total.type_errors += shard.type_errors;
-    total.without_key.resize(shard.without_key.len(), 0);
-    total.without_key.iter_mut().zip(shard.without_key).for_each(|(sum, count)| *sum += count);
-}
-
-fn unwritten_matches(error: io::Error) -> Failure {
-    Failure::Write("matches", error)
-}
-
-type Letters<'a> = (Option<Box<dyn Write + Send + 'a>>, Option<Box<dyn Write + Send + 'a>>);
-
-/// Reads, decodes and merges the inputs.
-struct Feeder<'a> {
-    partitions: Vec<Partition>,
+/// What a run is made of, but for its engines.
+struct Flow<'a> {
+    reader: Reader,
     ingest: Ingest,
-    letters: Letters<'a>,
+    batch_size: usize,
+    rejects: Rejects<'a>,
+    matches: Box<dyn Write + Send + 'a>,
     progress: &'a Progress,
 }
 
-struct Partition {
-    name: String,
-    source: Box<dyn Source>,
-    decoder: Decoder,
-    /// Where its next line stands.
-    next: Position,
+impl Flow<'_> {
+    fn run_inline(mut self, engine: Engine) -> Result<(ingest::Counters, Counters), Failure> {
+        let mut shard = Inline { engine, out: Lines::new(self.matches, self.progress) };
+        let fed = feed(
+            &mut self.reader,
+            self.ingest,
+            self.batch_size,
+            &mut shard,
+            &mut self.rejects,
+            self.progress,
+        )?;
+        Ok((fed, shard.finish()?))
+    }
+
+    fn run_threads(mut self, engines: Vec<Engine>) -> Result<(ingest::Counters, Counters), Failure> {
+        let (matches, progress) = (self.matches, self.progress);
+        thread::scope(|scope| {
+            let (mut to_shards, mut from_shards, mut shards) = (Vec::new(), Vec::new(), Vec::new());
+            for engine in engines {
+                let (to_shard, steps) = bounded(QUEUE_LEN);
+                let (pieces, from_shard) = bounded(QUEUE_LEN);
+                to_shards.push(to_shard);
+                from_shards.push(from_shard);
+                shards.push(scope.spawn(move || shard::run(engine, &steps, &pieces)));
+            }
+            // The writer's end closes this channel, whatever ends it.
+            let (writes, writer_lives) = bounded::<()>(0);
+            let writer = scope.spawn(move || {
+                let written = collect(&from_shards, matches, progress);
+                drop(writes);
+                written
+            });
+            let mut arrivals = Guarded { reader: self.reader.ahead(), writer_lives };
+            let mut to_shards = Remote { shards: to_shards };
+            let fed = feed(
+                &mut arrivals,
+                self.ingest,
+                self.batch_size,
+                &mut to_shards,
+                &mut self.rejects,
+                progress,
+            );
+            let fed = fed.and_then(|fed| to_shards.tell(|| Step::Finish).map(|()| fed));
+            drop(to_shards);
+            let counters: Vec<_> = shards.into_iter().map(|shard| shard.join()).collect();
+            // A shard or the writer that has failed is why the rest could not go on.
+            match writer.join() {
+                Err(_) => return Err(Failure::Panicked),
+                Ok(Err(error)) => return Err(Failure::Write("matches", error)),
+                Ok(Ok(())) => {}
+            }
+            let counters: Result<Vec<Counters>, _> = counters.into_iter().collect();
+            let total = counters.map_err(|_| Failure::Panicked)?.into_iter().reduce(sum).unwrap_or_default();
+            Ok((fed?, total))
+        })
+    }
 }
 
-/// A line that is longer than the limit.
-fn too_long(raw: Vec<u8>, at: Position) -> Decoded {
-    let letter = DeadLetter { after: 0, offset: at.offset, reason: Reason::TooLong(LINE_BYTES_MAX), raw };
-    Decoded { dead: vec![letter], lines: 1, ..Decoded::default() }
+fn sum(mut total: Counters, shard: Counters) -> Counters {
+    total.matches += shard.matches;
+    total.timeouts += shard.timeouts;
+    total.type_errors += shard.type_errors;
+    total.without_key.iter_mut().zip(shard.without_key).for_each(|(sum, count)| *sum += count);
+    total
 }
 
-impl<'a> Feeder<'a> {
-    #[expect(clippy::too_many_arguments, reason = "called once, by `run`, with its own parts")]
-    fn new(
-        inputs: Vec<Input>,
-        streams: &[String],
-        set: &PatternSet,
-        settings: &StreamSettings,
-        hasher: &KeyHasher,
-        max_buffered_events: usize,
-        letters: Letters<'a>,
-        progress: &'a Progress,
-    ) -> Feeder<'a> {
-        let rank = |stream: &String| streams.binary_search(stream).map_or(0, |rank| rank as u32);
-        let of = |(number, input): (u32, &Input)| PartitionSettings {
-            stream: rank(&input.stream),
-            number,
-            out_of_orderness: settings.out_of_orderness,
+/// A reader on another thread, which is waited for only as long as there is somebody to write for.
+struct Guarded {
+    reader: ReadAhead,
+    writer_lives: Receiver<()>,
+}
+
+impl Arrivals for Guarded {
+    fn next(&mut self, wanted: usize) -> Result<Arrival, Failure> {
+        let arrivals = self.reader.ask(wanted);
+        let arrival = select! {
+            recv(arrivals) -> arrival => arrival.unwrap_or(Err(Failure::Panicked))?,
+            recv(self.writer_lives) -> _ => return Err(closed()),
         };
-        let numbers: Vec<PartitionSettings> = (0..).zip(&inputs).map(of).collect();
-        let partitions = (0..).zip(inputs).map(|(partition, input)| Partition {
-            next: Position { stream: rank(&input.stream), partition, offset: 0 },
-            decoder: Decoder::new(set.schema(), settings, hasher.clone()),
-            name: input.name,
-            source: input.source,
-        });
-        Feeder {
-            partitions: partitions.collect(),
-            ingest: Ingest::new(&numbers, max_buffered_events),
-            letters,
-            progress,
-        }
+        self.reader.arrived(&arrival);
+        Ok(arrival)
+    }
+}
+
+/// Shards on other threads.
+struct Remote {
+    shards: Vec<Sender<Step>>,
+}
+
+impl Remote {
+    fn tell(&self, step: impl Fn() -> Step) -> Result<(), Failure> {
+        self.shards.iter().try_for_each(|shard| shard.send(step()).map_err(|_| closed()))
+    }
+}
+
+impl Shards for Remote {
+    fn take(&mut self, batch: Batch) -> Result<(), Failure> {
+        let batch = Arc::new(batch);
+        self.tell(|| Step::Batch(Arc::clone(&batch)))
     }
 
-    /// Gives all events to `take`, in batches and in their order, and writes what was rejected.
-    fn feed(
-        &mut self,
-        batch_size: usize,
-        take: &mut dyn FnMut(Batch) -> Result<(), Failure>,
-    ) -> Result<ingest::Counters, Failure> {
-        while let Some(index) = self.ingest.wants() {
-            let partition = &mut self.partitions[index];
-            let before = partition.source.bytes_read();
-            let stretch =
-                partition.source.next().map_err(|error| Failure::Read(partition.name.clone(), error))?;
-            self.progress.bytes.fetch_add(partition.source.bytes_read() - before, Relaxed);
-            let decoded = match stretch {
-                None => {
-                    self.ingest.end(index);
-                    None
-                }
-                Some(Stretch::Lines(lines)) => Some(partition.decoder.decode(lines, partition.next)),
-                Some(Stretch::TooLong(raw)) => Some(too_long(raw, partition.next)),
-            };
-            if let Some(decoded) = decoded {
-                partition.next.offset += decoded.lines;
-                self.ingest.push(index, decoded).map_err(Failure::Full)?;
-            }
-            self.progress.events.store(self.ingest.counters().events, Relaxed);
-            if let Some(time) = self.ingest.watermark().filter(|t| t.0 != i64::MAX) {
-                self.progress.time.store(time.0, Relaxed);
-            }
-            while let Some(batch) = self.ingest.batch(batch_size) {
-                take(batch)?;
-            }
-            self.write_rejected()?;
-        }
-        let (late, dead) = &mut self.letters;
-        for (what, writer) in [("late events", late), ("dead letters", dead)] {
-            writer.as_mut().map_or(Ok(()), |w| w.flush()).map_err(|error| Failure::Write(what, error))?;
-        }
-        Ok(self.ingest.counters())
-    }
-
-    fn write_rejected(&mut self) -> Result<(), Failure> {
-        let mut line = Vec::new();
-        for rejected in self.ingest.rejected() {
-            let (what, writer) = match &rejected {
-                Rejected { kind: RejectedKind::Late { .. }, .. } => ("late events", &mut self.letters.0),
-                Rejected { kind: RejectedKind::Dead(_), .. } => ("dead letters", &mut self.letters.1),
-            };
-            if let Some(writer) = writer {
-                line.clear();
-                rejected.write_json(&mut line);
-                line.push(b'\n');
-                writer.write_all(&line).map_err(|error| Failure::Write(what, error))?;
-            }
-        }
+    fn pause(&mut self) -> Result<(), Failure> {
+        // The writer sees for itself when it has nothing to do.
         Ok(())
     }
+}
+
+/// Stands in for the failure of the thread that is gone, which tells its own when it is joined.
+fn closed() -> Failure {
+    Failure::Write("matches", io::ErrorKind::BrokenPipe.into())
 }

@@ -1,11 +1,20 @@
 //! The integration tests: one binary, one module per subject.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot go on fails, and says what it skips"
+)]
+
 mod conformance;
 mod differential;
+mod docs;
 mod engine_memory;
 mod examples;
 mod generate;
 mod harness;
+mod explain;
+mod growth;
 mod language;
 mod naive;
 mod order;

@@ -122,11 +122,11 @@ impl Decoder {
                     let end =
                         memchr::memchr(b'\n', &text.as_bytes()[start..]).map_or(text.len(), |at| start + at);
                     walk.scan.at = (end + 1).min(text.len());
-                    why_invalid(text[start..end].as_bytes())
+                    why_invalid(&text.as_bytes()[start..end])
                 }
             };
             walk.slots.truncate(walk.base);
-            let raw = text[start..walk.scan.at].as_bytes();
+            let raw = &text.as_bytes()[start..walk.scan.at];
             let raw = raw.strip_suffix(b"\n").unwrap_or(raw).to_vec();
             found.dead.push(DeadLetter { after: block.heads.len(), offset: position.offset, reason, raw });
         }

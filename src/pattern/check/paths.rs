@@ -64,7 +64,7 @@ impl<'s, 'a> Scope<'s, 'a> {
             place: Place::Select,
             fields: key.iter().enumerate().map(|(index, path)| (path.clone(), index)).collect(),
             meant: BTreeMap::new(),
-            comparisons: 1_000_000,
+            comparisons: 300_000,
         }
     }
 

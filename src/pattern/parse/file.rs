@@ -121,6 +121,9 @@ fn pattern_name(input: Tokens<'_>) -> (Tokens<'_>, Name) {
 /// Names like `card-testing` or `v1.2` need backticks: reports what is too much and leaves it out.
 fn rest_of_name<'a>(input: Tokens<'a>, name: &Name) -> Tokens<'a> {
     let mut after = input;
+    if let Kind::Keyword(_) = input.first().kind {
+        return input;
+    }
     while after.gap().is_empty() && !after.is_end() {
         after = after.skip(1);
     }

@@ -10,6 +10,7 @@ use nom::{Err, IResult, Input, Needed, Parser};
 use super::token::{Kind, Token};
 use crate::pattern::code;
 use crate::pattern::diagnostic::{Diagnostic, Diagnostics, Span};
+use crate::pattern::similar::similar;
 
 /// The tokens that are left. Never empty: [`Kind::End`] stays.
 #[derive(Debug, Clone, Copy)]
@@ -31,6 +32,8 @@ pub(super) struct Context<'a> {
     diagnostics: RefCell<Diagnostics>,
     /// Up to where mistakes have been reported; another one before that would be about the same.
     reported: Cell<u32>,
+    /// The number of a token, and the word that it was most likely meant for: asked several times in a row.
+    meant: Cell<Option<(usize, Option<&'static str>)>>,
     /// Whether there was something to report in the pattern being read.
     wrong: Cell<bool>,
     /// Whether a part of the pattern being read had to be left out, so that its rules cannot be checked.
@@ -79,6 +82,7 @@ impl<'a> Context<'a> {
             depth: Cell::new(0),
             diagnostics: RefCell::new(diagnostics),
             reported: Cell::new(0),
+            meant: Cell::new(None),
             wrong: Cell::new(false),
             torn: Cell::new(false),
         }
@@ -184,6 +188,19 @@ impl<'a> Tokens<'a> {
         let tokens = self.context.tokens;
         let at = tokens.partition_point(|token| token.span.start < start);
         tokens.get(at).is_some_and(|token| token.kind == Kind::Invalid && token.span.start == start)
+    }
+
+    /// Which of some words the next token was most likely meant for; asked of a token with always the same words.
+    pub(super) fn meant(&self, name: &str, words: &[&'static str]) -> Option<&'static str> {
+        let index = self.index();
+        if let Some((known, word)) = self.context.meant.get()
+            && known == index
+        {
+            return word;
+        }
+        let word = similar(name, words.iter().copied());
+        self.context.meant.set(Some((index, word)));
+        word
     }
 
     /// Notes that a part of the pattern had to be left out.

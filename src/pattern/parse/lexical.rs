@@ -81,19 +81,17 @@ pub(super) fn tokens(text: &str, sink: &mut Diagnostics) -> Lexed {
 
 /// One lexeme; an error at the end of the text only.
 fn lexeme(input: &str) -> Scan<'_, Lexeme> {
-    alt((
-        string,
-        raw_string,
-        quoted_name,
-        number,
-        word,
-        foreign(FOREIGN_LONG),
-        symbol,
-        foreign(FOREIGN_SHORT),
-        superfluous,
-        unknown,
-    ))
-    .parse(input)
+    match input.chars().next() {
+        Some('"' | '\'') => string(input),
+        Some('`') => quoted_name(input),
+        Some(c) if c.is_ascii_digit() => number(input),
+        Some(c) if begins_name(c) => alt((raw_string, word)).parse(input),
+        _ => sign(input),
+    }
+}
+
+fn sign(input: &str) -> Scan<'_, Lexeme> {
+    alt((foreign(FOREIGN_LONG), symbol, foreign(FOREIGN_SHORT), superfluous, unknown)).parse(input)
 }
 
 fn white_space(input: &str) -> Scan<'_, &str> {
@@ -125,10 +123,15 @@ fn word(input: &str) -> Scan<'_, Lexeme> {
 }
 
 fn symbol(input: &str) -> Scan<'_, Lexeme> {
-    let Some(symbol) = SYMBOLS.iter().find(|symbol| input.starts_with(**symbol)) else {
+    let Some(symbol) = SYMBOLS.iter().find(|symbol| begins_with(input, symbol)) else {
         return Err(nom::Err::Error(()));
     };
-    tag(*symbol).map(|_| Lexeme::right(Kind::Symbol(symbol))).parse(input)
+    Ok((&input[symbol.len()..], Lexeme::right(Kind::Symbol(symbol))))
+}
+
+/// Whether a text begins with a sign. Most do not, as the first byte tells.
+fn begins_with(input: &str, sign: &str) -> bool {
+    input.as_bytes().first() == sign.as_bytes().first() && input.starts_with(sign)
 }
 
 /// Signs of other languages: what is written here instead, and the token that they stand for.
@@ -154,7 +157,7 @@ const FOREIGN_SHORT: &[Foreign] = &[
 
 fn foreign<'a>(table: &'static [Foreign]) -> impl Fn(&'a str) -> Scan<'a, Lexeme> {
     move |input| {
-        let Some((sign, instead, kind)) = table.iter().find(|(sign, ..)| input.starts_with(*sign)) else {
+        let Some((sign, instead, kind)) = table.iter().find(|(sign, ..)| begins_with(input, sign)) else {
             return Err(nom::Err::Error(()));
         };
         let span = Span::new(0, sign.len());

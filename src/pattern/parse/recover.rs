@@ -38,8 +38,11 @@ pub(super) fn keyword_meant<'a>(word: &'static str) -> impl Fn(Tokens<'a>) -> Pa
         if matches!(input.nth(1).kind, Kind::Symbol(":" | "?" | "+" | "*" | "{")) {
             return absent();
         }
-        let candidates: &[&'static str] = if FOLLOWING.contains(&word) { &FOLLOWING } else { &[word] };
-        if similar(found, candidates.iter().copied()) != Some(word) {
+        let meant = match FOLLOWING.contains(&word) {
+            true => input.meant(found, &FOLLOWING),
+            false => similar(found, [word]),
+        };
+        if meant != Some(word) {
             return absent();
         }
         input.report(

@@ -120,8 +120,10 @@ impl<'a> Writer<'a> {
     /// Whether the next comment has to stand within a node: before the last line that it could be broken into.
     fn is_comment_within(&self, node: &Node) -> bool {
         let Some(next) = self.comments.first() else { return false };
-        let before_closing = |end: u32| next.span.start >= end && next.span.start < self.closing(end);
-        next.span.start < node.last_start || node.enclosed.is_some_and(before_closing)
+        let is_before_closing = |end: u32| {
+            self.source.get(end as usize..next.span.start as usize).is_some_and(|gap| gap.trim().is_empty())
+        };
+        next.span.start < node.last_start || node.enclosed.is_some_and(is_before_closing)
     }
 
     /// Where the token stands that comes after a place: beyond white space and the comments that are not written yet.

@@ -7,7 +7,7 @@ use sequor::pattern::expr::{Attribute, Expr, Pick};
 use sequor::pattern::plan::{ElementKind, Plan, Sequence};
 
 /// A plan on a few lines.
-pub fn summary(plan: &Plan) -> String {
+pub(super) fn summary(plan: &Plan) -> String {
     let mut out = format!("plan {}", plan.name);
     if let Some(streams) = &plan.streams {
         write!(out, " from {streams:?}").unwrap();

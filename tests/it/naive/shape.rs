@@ -163,7 +163,7 @@ impl Pattern {
     /// What a partial match may begin with.
     pub(crate) fn at_beginning(&self) -> Ways {
         let mut ways = Ways::default();
-        self.from_element(&mut Vec::new(), 0, None, &Passed::default(), &mut ways);
+        self.element_from(&mut Vec::new(), 0, None, &Passed::default(), &mut ways);
         ways
     }
 
@@ -226,13 +226,13 @@ impl Pattern {
                 passed.negation = Some(*link);
             }
             let (index, count) = place.pop().unwrap();
-            self.from_element(place, index + 1, None, &passed, ways);
+            self.element_from(place, index + 1, None, &passed, ways);
             place.push((index, count));
         }
     }
 
     /// The element with this number, of the group at `around`, comes, or is left out.
-    fn from_element(
+    fn element_from(
         &self,
         around: &mut Place,
         index: usize,
@@ -259,7 +259,7 @@ impl Pattern {
             let mut passed = passed.clone();
             passed.leave(part);
             passed.negation = None;
-            self.from_element(around, index + 1, None, &passed, ways);
+            self.element_from(around, index + 1, None, &passed, ways);
         }
     }
 
@@ -271,7 +271,7 @@ impl Pattern {
                 ways.wait(Goal::Event { place: place.clone(), stage: *stage, inside_loop, link }, passed);
             }
             // The link before the group is for its first event.
-            PartKind::Group(_) => self.from_element(place, 0, Some(link), passed, ways),
+            PartKind::Group(_) => self.element_from(place, 0, Some(link), passed, ways),
         }
     }
 }

@@ -1,0 +1,146 @@
+//! Engine shards, each on a thread of its own or one on the caller's.
+
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use crossbeam_channel::{Receiver, Sender};
+
+use super::failure::Failure;
+use super::feed::Shards;
+use super::progress::Progress;
+use crate::engine::{Counters, Engine, MatchSink, MatchView, Order};
+use crate::event::Batch;
+
+/// How much a shard gathers before it passes it on, in bytes: one event may complete any number of matches.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// What a shard is told.
+pub(super) enum Step {
+    /// To take events.
+    Batch(Arc<Batch>),
+    /// All inputs have ended, and with them time. Without this, a shard whose channel closes just stops.
+    Finish,
+}
+
+/// What a shard found: lines, and the order of each.
+#[derive(Debug, Default)]
+pub(super) struct Piece {
+    pub(super) bytes: Vec<u8>,
+    /// The order of each line, and where it ends.
+    pub(super) lines: Vec<(Order, usize)>,
+    /// Whether it is the last of its batch.
+    pub(super) ends_batch: bool,
+}
+
+/// Runs a shard: each batch, and the end, gives one piece or several.
+pub(super) fn run(mut engine: Engine, steps: &Receiver<Step>, to: &Sender<Piece>) -> Counters {
+    let mut pieces = Pieces { piece: Piece::default(), to, gone: false };
+    for step in steps {
+        match step {
+            Step::Batch(batch) => engine.process(&batch, &mut pieces),
+            Step::Finish => engine.finish(&mut pieces),
+        }
+        pieces.piece.ends_batch = true;
+        pieces.send();
+        if pieces.gone {
+            break;
+        }
+    }
+    engine.counters()
+}
+
+/// Passes on what is found, piece by piece.
+struct Pieces<'a> {
+    piece: Piece,
+    to: &'a Sender<Piece>,
+    /// Nobody takes it any more: the writer has failed, and says why.
+    gone: bool,
+}
+
+impl Pieces<'_> {
+    fn send(&mut self) {
+        let room = self.piece.bytes.len();
+        let next = Piece { bytes: Vec::with_capacity(room), ..Piece::default() };
+        self.gone |= self.to.send(std::mem::replace(&mut self.piece, next)).is_err();
+    }
+}
+
+impl MatchSink for Pieces<'_> {
+    fn take(&mut self, order: Order, found: &MatchView<'_>) {
+        if self.gone {
+            return;
+        }
+        found.write_json(&mut self.piece.bytes);
+        self.piece.bytes.push(b'\n');
+        self.piece.lines.push((order, self.piece.bytes.len()));
+        if self.piece.bytes.len() >= PIECE_BYTES {
+            self.send();
+        }
+    }
+}
+
+/// The one shard of a run on the caller's thread.
+pub(super) struct Inline<'a> {
+    pub(super) engine: Engine,
+    pub(super) out: Lines<'a>,
+}
+
+/// Writes what is found as it comes.
+pub(super) struct Lines<'a> {
+    bytes: Vec<u8>,
+    count: u64,
+    to: Box<dyn Write + Send + 'a>,
+    progress: &'a Progress,
+    failure: Option<Failure>,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(to: Box<dyn Write + Send + 'a>, progress: &'a Progress) -> Lines<'a> {
+        Lines { bytes: Vec::new(), count: 0, to, progress, failure: None }
+    }
+
+    fn write(&mut self) {
+        if self.failure.is_none() {
+            let written = self.to.write_all(&self.bytes).and_then(|()| self.to.flush());
+            self.failure = written.err().map(|error| Failure::Write("matches", error));
+        }
+        self.progress.matches.fetch_add(self.count, Relaxed);
+        self.count = 0;
+        self.bytes.clear();
+    }
+}
+
+impl MatchSink for Lines<'_> {
+    fn take(&mut self, _: Order, found: &MatchView<'_>) {
+        found.write_json(&mut self.bytes);
+        self.bytes.push(b'\n');
+        self.count += 1;
+        if self.bytes.len() >= PIECE_BYTES {
+            self.write();
+        }
+    }
+}
+
+impl Inline<'_> {
+    /// Takes the end of all inputs.
+    pub(super) fn finish(mut self) -> Result<Counters, Failure> {
+        self.engine.finish(&mut self.out);
+        self.pause()?;
+        Ok(self.engine.counters())
+    }
+}
+
+impl Shards for Inline<'_> {
+    fn take(&mut self, batch: Batch) -> Result<(), Failure> {
+        self.engine.process(&batch, &mut self.out);
+        self.out.failure.take().map_or(Ok(()), Err)
+    }
+
+    fn pause(&mut self) -> Result<(), Failure> {
+        if !self.out.bytes.is_empty() {
+            self.out.write();
+        }
+        self.out.failure.take().map_or(Ok(()), Err)
+    }
+}
