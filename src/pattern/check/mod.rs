@@ -3,6 +3,7 @@
 
 mod conditions;
 mod kinds;
+mod modifiers;
 mod paths;
 mod regexes;
 mod rules;
