@@ -81,7 +81,9 @@ pub(super) fn compiled(files: &[PathBuf]) -> Result<Vec<(String, Compiled)>, Exi
         all.push((name, compiled));
     }
     match wrong {
-        0 if all.iter().all(|(_, c)| c.plans.is_empty()) => Err(fail(USAGE, "the pattern files hold no pattern")),
+        0 if all.iter().all(|(_, c)| c.plans.is_empty()) => {
+            Err(fail(USAGE, "the pattern files hold no pattern"))
+        }
         0 => Ok(all),
         1 => Err(fail(USAGE, "1 error in the patterns")),
         n => Err(fail(USAGE, format!("{n} errors in the patterns"))),
