@@ -4,8 +4,9 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use sequor::cli::check::{self, CheckArgs, Color, Format};
+use sequor::cli::check::{self, CheckArgs, Format};
 use sequor::cli::fmt::{self, FmtArgs};
+use sequor::cli::load::Color;
 
 const UGLY: &str = "PATTERN p match a:a // why\nnext b:b";
 const CANONICAL: &str = "pattern p\n  match a: a // why\n  next b: b\n";
