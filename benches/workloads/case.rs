@@ -94,7 +94,7 @@ pub(crate) fn heavy() -> Case {
     Case {
         name: "heavy".to_owned(),
         log: Workload::CardTesting,
-        events_max: 200_000,
+        events_max: 100_000,
         patterns: (0..60).map(of).collect(),
         reorders: false,
     }

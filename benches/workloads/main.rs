@@ -18,7 +18,8 @@ use std::process::ExitCode;
 
 use case::Case;
 use clap::Parser;
-use measure::count;
+use measure::Runs;
+use replay::Replays;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -112,32 +113,22 @@ fn in_file(arguments: &Arguments, case: &Case) -> Result<tempfile::NamedTempFile
 fn from_file(arguments: &Arguments, case: &Case) -> Result<(), String> {
     let file = in_file(arguments, case)?;
     let floors = replay::floors(file.path(), arguments.runs).map_err(|e| e.to_string())?;
-    let [(one, matches), (two, _)] = replay::one_and_two(case, file.path(), arguments.runs)?;
+    let [one, two] = replay::one_and_two(case, file.path(), arguments.runs)?;
     let memory = memory::run(case, &arguments.lines(case)?, arguments.runs)?.runs;
-    println!("\n{:<36} {:>14} {:>14}", format!("{} from a file", case.name), "events/s", "best");
+    println!("{}", replay::heading("card_testing from a file"));
     for (name, runs) in &floors {
         println!("{}", replay::line(name, runs, ""));
     }
-    let of =
-        |part: &measure::Runs, whole: &measure::Runs| format!("{:.2} of ", part.median() / whole.median());
-    let parse = &floors[1].1;
-    println!(
-        "{}",
-        replay::line(
-            "replay, 1 thread",
-            &one,
-            &format!("{}the bare parse; {matches} matches", of(&one, parse))
-        )
-    );
-    println!("{}", replay::line("replay, 2 threads", &two, &format!("{}the bare parse", of(&two, parse))));
-    println!(
-        "{}",
-        replay::line(
-            "the engine alone, in memory",
-            &memory,
-            &format!("{}by hand", of(&memory, &floors[2].1))
-        )
-    );
+    let ratio = |part: &Runs, whole: &Runs| part.median() / whole.median();
+    let (parse, by_hand) = (&floors[1].1, &floors[2].1);
+    for (name, replays) in [("replay, 1 thread", &one), ("replay, 2 threads", &two)] {
+        let Replays { runs, matches, cpu } = replays;
+        let remark =
+            format!("{:.2} times the bare parse; {matches} matches, {cpu:.2} s CPU", ratio(runs, parse));
+        println!("{}", replay::line(name, runs, &remark));
+    }
+    let remark = format!("{:.2} times by hand", ratio(&memory, by_hand));
+    println!("{}", replay::line("the engine alone, in memory", &memory, &remark));
     Ok(())
 }
 
@@ -145,9 +136,11 @@ fn from_file(arguments: &Arguments, case: &Case) -> Result<(), String> {
 fn threads(arguments: &Arguments) -> Result<(), String> {
     let case = case::heavy();
     let file = in_file(arguments, &case)?;
-    let [(one, matches), (two, _)] = replay::one_and_two(&case, file.path(), arguments.runs)?;
-    println!("\n{:<36} {:>14} {:>14}", "60 patterns from a file", "events/s", "best");
-    println!("{}", replay::line("1 thread", &one, &format!("{} matches", count(matches as f64))));
-    println!("{}", replay::line("2 threads", &two, &format!("{:.2} times one", two.median() / one.median())));
+    let [one, two] = replay::one_and_two(&case, file.path(), arguments.runs)?;
+    println!("{}", replay::heading("60 patterns from a file"));
+    let remark = format!("{} matches, {:.2} s CPU", one.matches, one.cpu);
+    println!("{}", replay::line("1 thread", &one.runs, &remark));
+    let remark = format!("{:.2} times one; {:.2} s CPU", two.runs.median() / one.runs.median(), two.cpu);
+    println!("{}", replay::line("2 threads", &two.runs, &remark));
     Ok(())
 }

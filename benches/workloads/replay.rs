@@ -11,7 +11,7 @@ use sequor::pipeline::{Input, Outputs, Progress, Replay};
 use serde::Deserialize;
 
 use crate::case::Case;
-use crate::measure::{Runs, Spent, count, timed};
+use crate::measure::{Runs, Spent, count, process_cpu, timed};
 use crate::memory::Tally;
 
 /// Replays a file with so many threads; matches are written as JSON, to nowhere.
@@ -34,18 +34,29 @@ pub(crate) fn replay(case: &Case, path: &Path, threads: usize) -> Result<(u64, u
 }
 
 /// The same replay with one thread and with two, in turns, so that what else runs on the machine meets both.
-pub(crate) fn one_and_two(case: &Case, path: &Path, times: usize) -> Result<[(Runs, u64); 2], String> {
-    let mut results = [(Runs::default(), 0), (Runs::default(), 0)];
+pub(crate) fn one_and_two(case: &Case, path: &Path, times: usize) -> Result<[Replays; 2], String> {
+    let mut results = [Replays::default(), Replays::default()];
     for time in 0..times {
         for (result, threads) in results.iter_mut().zip([1, 2]) {
+            let before = process_cpu();
             let (events, matches, spent) = replay(case, path, threads)?;
             if time == 0 {
-                *result = (Runs::new(events as usize), matches);
+                *result = Replays { runs: Runs::new(events as usize), matches, cpu: 0.0 };
             }
-            result.0.push(spent);
+            result.runs.push(spent);
+            result.cpu += (process_cpu() - before) / times as f64;
         }
     }
     Ok(results)
+}
+
+/// What several replays came to.
+#[derive(Default)]
+pub(crate) struct Replays {
+    pub(crate) runs: Runs,
+    pub(crate) matches: u64,
+    /// CPU of all threads, in seconds a run.
+    pub(crate) cpu: f64,
 }
 
 /// A payment with only the fields that the pattern needs.
@@ -113,7 +124,13 @@ pub(crate) fn floors(path: &Path, times: usize) -> io::Result<Vec<(&'static str,
         .collect())
 }
 
-/// One line: a name, what its runs came to, and a remark.
+/// The line above such lines as `line` gives.
+pub(crate) fn heading(name: &str) -> String {
+    format!("\n{name:<36} {:>12} {:>12} {:>12}", "events/s", "best", "by CPU")
+}
+
+/// One line: a name, what its runs came to, and a remark. CPU is that of the thread that began them.
 pub(crate) fn line(name: &str, runs: &Runs, remark: &str) -> String {
-    format!("{name:<36} {:>14} {:>14}  {remark}", count(runs.median()), count(runs.best()))
+    let (median, best, cpu) = (count(runs.median()), count(runs.best()), count(runs.by_cpu()));
+    format!("{name:<36} {median:>12} {best:>12} {cpu:>12}  {remark}")
 }

@@ -3,8 +3,9 @@
 
 pub mod check;
 pub mod completions;
+pub mod explain;
 pub mod fmt;
-mod load;
+pub mod load;
 pub mod replay;
 pub mod scenario;
 pub mod test;
@@ -30,6 +31,8 @@ enum Command {
     Check(check::CheckArgs),
     /// Write patterns in the standard form
     Fmt(fmt::FmtArgs),
+    /// Show the automaton of a pattern, and what it may cost
+    Explain(explain::ExplainArgs),
     /// Run scenario tests of patterns
     Test(test::Arguments),
     /// Print a completion script for a shell
@@ -42,11 +45,14 @@ pub fn main() -> ExitCode {
         Command::Replay(args) => replay::run(args),
         Command::Check(args) => check::run(args),
         Command::Fmt(args) => fmt::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Test(args) => test::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }
 
+/// A failed read or write, or a failed check.
+const IO: u8 = 1;
 /// Bad flags or a bad pattern.
 const USAGE: u8 = 2;
 

@@ -72,6 +72,14 @@ impl Predicates {
         self.all.len()
     }
 
+    /// The field and the text of a predicate that asks whether they are equal.
+    pub(crate) fn equal_text(&self, id: PredicateId) -> Option<(usize, &str)> {
+        match &self.all[id as usize] {
+            Predicate::Text(slot, true, text) => Some((*slot, text)),
+            _ => None,
+        }
+    }
+
     /// Whether a predicate is true of the row.
     #[inline]
     pub(crate) fn holds(&self, id: PredicateId, row: &Row<'_>, env: &Unary<'_>) -> bool {
@@ -147,18 +155,5 @@ impl Predicate {
             }
         }
         Predicate::General(Box::new(expr.clone()))
-    }
-}
-
-/// Whether an expression reads anything but the tested event.
-pub(crate) fn is_iterative(expr: &Expr) -> bool {
-    expr.any(&|e| matches!(e, Expr::Stage(..) | Expr::Aggregate(..) | Expr::Key(_)))
-}
-
-/// Calls `with` for the parts that must all be true for the expression to be.
-pub(crate) fn conjuncts(expr: &Expr, with: &mut impl FnMut(&Expr)) {
-    match expr {
-        Expr::And(terms) => terms.iter().for_each(|t| conjuncts(t, with)),
-        other => with(other),
     }
 }

@@ -132,6 +132,11 @@ impl Runner {
         self.keys.len()
     }
 
+    /// How many partial matches there are.
+    pub(crate) fn partial_matches(&self) -> usize {
+        self.keys.iter().flat_map(|keyed| &keyed.state.groups).map(|group| group.runs.len()).sum()
+    }
+
     /// Takes an event of the key with this hash.
     pub(crate) fn event(
         &mut self,
@@ -153,8 +158,11 @@ impl Runner {
         }
         let slots = &event.set.schema().keys[pattern.key];
         let is_same = |keyed: &Keyed| {
-            let other = keyed.state.some_event(store);
-            keyed.hash == hash && other.is_some_and(|e| same_key(&store.events[e].row(), &event.row, slots))
+            keyed.hash == hash
+                && keyed
+                    .state
+                    .some_event(store)
+                    .is_some_and(|e| same_key(&store.events[e].row(), &event.row, slots))
         };
         let mut entry = match self.keys.entry(hash, is_same, |keyed| keyed.hash) {
             Entry::Occupied(entry) => entry,
@@ -231,9 +239,11 @@ impl Runner {
             };
             let hash = hasher.hash(&kept.row(), slots);
             let is_same = |keyed: &Keyed| {
-                let other = keyed.state.some_event(store);
                 keyed.hash == hash
-                    && other.is_some_and(|e| same_key(&store.events[e].row(), &kept.row(), slots))
+                    && keyed
+                        .state
+                        .some_event(store)
+                        .is_some_and(|e| same_key(&store.events[e].row(), &kept.row(), slots))
             };
             let Ok(mut entry) = self.keys.find_entry(hash, is_same) else { continue };
             let state = &mut entry.get_mut().state;

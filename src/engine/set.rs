@@ -1,13 +1,13 @@
 //! The installed patterns: compiled once, immutable, shared by all shards. Fields, types, keys and predicates of all
 //! patterns are numbered together here, so that an event is read and tested once for all of them.
 
-use super::condition::{Condition, Predicates, Types, conjuncts, is_iterative};
+use super::condition::{Condition, Predicates, Types};
 use super::path::Surroundings;
+use super::route::Route;
 use crate::event::record::StreamSettings;
 use crate::event::{FieldPath, Schema, TypeId};
-use crate::pattern::ast::LinkKind;
 use crate::pattern::expr::{Attribute, Expr};
-use crate::pattern::nfa::{self, Automaton, Edge};
+use crate::pattern::nfa::{self, Automaton};
 use crate::pattern::plan::{Plan, Skip, Within};
 
 /// The number of a condition within its pattern.
@@ -21,14 +21,6 @@ pub struct PatternSet {
     schema: Schema,
     pub(crate) predicates: Predicates,
     pub(crate) around: Surroundings,
-}
-
-/// Patterns with one key specification that have to see an event of some type.
-#[derive(Debug)]
-pub(crate) struct Route {
-    /// The key specification's number.
-    pub(crate) key: usize,
-    pub(crate) patterns: Vec<u32>,
 }
 
 /// One pattern, ready to run.
@@ -107,8 +99,7 @@ impl PatternSet {
     /// shards; patterns without a key are dealt out whole.
     pub(crate) fn routes(&self, shard: u64, shards: u64) -> Vec<Vec<Route>> {
         let of_type = |kind| {
-            let mut routes: Vec<Route> =
-                (0..self.schema.keys.len()).map(|key| Route { key, patterns: vec![] }).collect();
+            let mut routes: Vec<Route> = (0..self.schema.keys.len()).map(Route::new).collect();
             for (number, pattern) in (0..).zip(&self.patterns) {
                 let sees = pattern.sees_all || pattern.atoms.iter().any(|a| a.types.has(kind));
                 let ours = !pattern.key_names.is_empty() || u64::from(number) % shards == shard;
@@ -117,6 +108,7 @@ impl PatternSet {
                 }
             }
             routes.retain(|r| !r.patterns.is_empty());
+            routes.iter_mut().for_each(|route| route.index(kind, self));
             routes
         };
         (0..TypeId::FIRST_NAMED + self.schema.types.len() as u32).map(TypeId).map(of_type).collect()
@@ -146,7 +138,7 @@ impl Compiled {
             until.push(stage.until.as_ref().map(|e| atoms.intern(Types::Any, Some(&resolved(e, &slots)))));
         }
         let atoms = atoms.all;
-        let sees_all = automaton.positions.iter().flat_map(|p| &p.edges).any(sees_all);
+        let sees_all = automaton.positions.iter().flat_map(|p| &p.edges).any(nfa::Edge::sees_all);
         Compiled {
             version: 1,
             within: plan.within,
@@ -170,11 +162,6 @@ impl Compiled {
     }
 }
 
-/// Whether any event, whatever it is, changes this wait.
-fn sees_all(edge: &Edge) -> bool {
-    edge.link == LinkKind::Next || !edge.not_next.is_empty() || edge.target == nfa::Target::NextEvent
-}
-
 /// The conditions of one pattern while they are numbered.
 struct Atoms<'a> {
     all: Vec<Condition>,
@@ -190,8 +177,8 @@ impl Atoms<'_> {
         }
         let mut condition = Condition { types, unary: Vec::new(), iterative: Vec::new() };
         if let Some(expr) = expr {
-            conjuncts(expr, &mut |part| {
-                if is_iterative(part) {
+            expr.conjuncts(&mut |part| {
+                if part.is_iterative() {
                     condition.iterative.push(part.clone());
                 } else {
                     condition.unary.push(self.predicates.intern(part));

@@ -6,8 +6,9 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::matched::{Kind, MatchSink, MatchView, Order};
+use super::route::Route;
 use super::runner::{Current, Found, Memo, Runner};
-use super::set::{PatternSet, Route};
+use super::set::PatternSet;
 use super::store::{NONE, Store};
 use crate::event::key::KeyHasher;
 use crate::event::{Batch, Row, Timestamp};
@@ -73,11 +74,13 @@ impl Engine {
 
     /// Takes events in their merged order. All deadlines up to the last one's time have passed afterwards.
     pub fn process(&mut self, batch: &Batch, sink: &mut impl MatchSink) {
+        // Once a batch: all shards count references to it in one place.
+        let set = Arc::clone(&self.set);
         for &(block, row) in &batch.events {
             let block = &batch.blocks[block as usize];
             let row = row as usize;
             let hashes = &block.key_hashes[row * block.key_width..(row + 1) * block.key_width];
-            self.event(block.row(row), hashes, sink);
+            self.event(&set, block.row(row), hashes, sink);
         }
     }
 
@@ -96,12 +99,16 @@ impl Engine {
         (self.runners.iter().map(Runner::keys).sum(), self.store.nodes.len(), self.store.events.len())
     }
 
-    fn event(&mut self, row: Row<'_>, hashes: &[u64], sink: &mut impl MatchSink) {
+    /// How many partial matches there are now, over all patterns and keys.
+    pub fn partial_matches(&self) -> usize {
+        self.runners.iter().map(Runner::partial_matches).sum()
+    }
+
+    fn event(&mut self, set: &PatternSet, row: Row<'_>, hashes: &[u64], sink: &mut impl MatchSink) {
         self.advance(row.head.time, sink);
         self.moment += 1;
-        let set = Arc::clone(&self.set);
         let event = Current {
-            set: &set,
+            set,
             row,
             sequence: self.sequence,
             kept: Cell::new(NONE),
@@ -115,13 +122,17 @@ impl Engine {
             if self.shards > 1 && is_keyed && hash != 0 && (hash >> 32) % self.shards != self.shard {
                 continue;
             }
-            for &number in &route.patterns {
-                if !set.patterns[number as usize].streams[row.head.position.stream as usize] {
-                    continue;
-                }
-                if hash == 0 {
+            let of_stream =
+                |number: u32| set.patterns[number as usize].streams[row.head.position.stream as usize];
+            if hash == 0 {
+                for &number in route.patterns.iter().filter(|&&number| of_stream(number)) {
                     self.counters.without_key[number as usize] += u64::from(self.shard == 0);
-                    continue;
+                }
+                continue;
+            }
+            route.concerned(&row, |number| {
+                if !of_stream(number) {
+                    return;
                 }
                 let runner = &mut self.runners[number as usize];
                 let before = runner.next_deadline();
@@ -129,7 +140,7 @@ impl Engine {
                 if let (None, Some(at)) = (before, runner.next_deadline()) {
                     self.due.push(Reverse((at, number)));
                 }
-            }
+            });
         }
         let kept = event.kept.get();
         self.emit(row.head.time, Some(&row), sink);

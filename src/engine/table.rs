@@ -171,8 +171,9 @@ impl Table {
             if thread.fresh && alive().any(|(_, e)| !yields(e) && e.not_next.iter().any(|&s| accepts(s))) {
                 continue;
             }
-            // What `not followed by` excludes ends everything but a match that is complete with this event.
-            let excluded = alive().any(|(_, e)| e.not_followed.iter().any(|&s| accepts(s)));
+            // What `not followed by` excludes ends everything but a match that is complete with this event. A negation
+            // holds until the next accepted event, also when the wait that it stands before has ended.
+            let excluded = edges.iter().any(|e| e.not_followed.iter().any(|&s| accepts(s)));
             let mut still = Vec::new();
             for (number, edge) in alive() {
                 if yields(edge) {
@@ -239,22 +240,19 @@ impl Table {
         if let Some(&number) = self.numbers.get(&threads) {
             return number;
         }
-        let alive = || {
-            let of = |t: &Thread| edges_of(pattern, t.position);
-            threads.iter().flat_map(move |t| t.alive.iter().map(move |&e| &of(t)[e as usize]))
-        };
-        let mut care = Vec::new();
+        let edges = |t: &Thread| edges_of(pattern, t.position);
+        let alive = || threads.iter().flat_map(|t| t.alive.iter().map(|&e| &edges(t)[e as usize]));
+        let mut stages: Vec<StageId> = Vec::new();
+        stages.extend(threads.iter().flat_map(edges).flat_map(|e| &e.not_followed));
         for edge in alive() {
-            let mut stages: SmallVec<[StageId; 8]> = SmallVec::new();
-            stages.extend(edge.yields_to.iter().chain(&edge.not_next).chain(&edge.not_followed).copied());
+            stages.extend(edge.yields_to.iter().chain(&edge.not_next));
             if let Target::Position(position) = edge.target {
                 stages.push(pattern.automaton.positions[position as usize].stage);
             }
-            for stage in stages {
-                care.push(pattern.accept[stage]);
-                care.extend(pattern.until[stage]);
-            }
         }
+        let atoms =
+            |&stage: &StageId| [Some(pattern.accept[stage]), pattern.until[stage]].into_iter().flatten();
+        let mut care: Vec<AtomId> = stages.iter().flat_map(atoms).collect();
         care.sort_unstable();
         care.dedup();
         let cells = if care.len() <= DENSE {

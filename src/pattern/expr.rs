@@ -45,6 +45,19 @@ pub enum Expr {
 }
 
 impl Expr {
+    /// Whether it reads anything but the tested event: then it has to be tested for each partial match.
+    pub fn is_iterative(&self) -> bool {
+        self.any(&|e| matches!(e, Expr::Stage(..) | Expr::Aggregate(..) | Expr::Key(_)))
+    }
+
+    /// Calls `with` for the parts that must all be true for the expression to be.
+    pub fn conjuncts<'a>(&'a self, with: &mut impl FnMut(&'a Expr)) {
+        match self {
+            Expr::And(terms) => terms.iter().for_each(|t| t.conjuncts(with)),
+            other => with(other),
+        }
+    }
+
     /// Whether the test is true of this expression or of any part of it.
     pub fn any(&self, test: &impl Fn(&Expr) -> bool) -> bool {
         if test(self) {

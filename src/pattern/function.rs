@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use chrono::{DateTime, Datelike, Timelike};
+use chrono::DateTime;
 use smallvec::SmallVec;
 
 use super::numeric::{as_float, float, int};
@@ -133,8 +133,8 @@ fn of_text<'a>(function: Function, s: &Cow<'a, str>, rest: &[Value<'a>]) -> Opti
 /// Functions whose first argument is a number; `None` where an argument is of the wrong kind.
 fn of_number<'a>(function: Function, value: &Value<'a>, rest: &[Value<'a>]) -> Option<Value<'a>> {
     let whole = |f: f64| {
-        // Below 2^63 every whole float is an integer exactly; above, it stays a float.
-        if f.abs() < 9.2e18 { Value::Int(f as i64) } else { float(f) }
+        // Within 64 bits every whole float is an integer exactly; outside it stays a float.
+        if (-(2_f64.powi(63))..2_f64.powi(63)).contains(&f) { Value::Int(f as i64) } else { float(f) }
     };
     let is_int = matches!(value, Value::Int(_) | Value::UInt(_));
     let n = as_float(value)?;
@@ -161,12 +161,15 @@ fn of_number<'a>(function: Function, value: &Value<'a>, rest: &[Value<'a>]) -> O
     })
 }
 
+/// Any time has an hour and a day, also far outside of calendars' ranges.
 fn of_time<'a>(function: Function, ms: i64) -> Value<'a> {
-    match (DateTime::from_timestamp_millis(ms), function) {
-        (Some(time), Function::HourOfDay) => Value::Int(i64::from(time.hour())),
-        (Some(time), _) => Value::Int(i64::from(time.weekday().number_from_monday())),
-        (None, _) => Value::Null,
-    }
+    const HOUR_MS: i64 = 3_600_000;
+    const DAY_MS: i64 = 24 * HOUR_MS;
+    Value::Int(match function {
+        Function::HourOfDay => ms.rem_euclid(DAY_MS) / HOUR_MS,
+        // 1970-01-01 was a Thursday, day 4.
+        _ => (ms.div_euclid(DAY_MS) + 3).rem_euclid(7) + 1,
+    })
 }
 
 /// A scalar as JSON writes it, a string as it is.

@@ -150,3 +150,36 @@ fn every_pattern_has_a_match_and_a_near_miss() {
     }
     assert!(count >= 20, "only {count} patterns");
 }
+
+#[test]
+fn the_exit_status_tells_failed_scenarios_from_wrong_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let status = |arguments: &[&str]| {
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_sequor"))
+            .args(arguments)
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stdout).unwrap(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    write("p.seq", PAIR);
+    write("p.scenario.toml", WRONG);
+    let (code, printed, said) = status(&["test", "p.scenario.toml"]);
+    assert_eq!((code, said.as_str()), (Some(1), ""), "{printed}");
+    let (code, printed, _) = status(&["test", ".", "--filter", "proper", "--format", "json"]);
+    assert_eq!(code, Some(0), "{printed}");
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&printed).unwrap()["passed"], 1);
+    write("p.scenario.toml", "[[scenario]]\n");
+    let (code, printed, said) = status(&["test", "."]);
+    assert_eq!((code, printed.as_str()), (Some(2), ""));
+    assert!(said.contains("missing field `name`"), "{said}");
+    write("p.seq", "pattern p match");
+    write("p.scenario.toml", WRONG);
+    assert_eq!(status(&["test", "."]).0, Some(2));
+    assert_eq!(status(&["test", "--format", "yaml"]).0, Some(2));
+}

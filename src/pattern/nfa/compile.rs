@@ -57,6 +57,8 @@ struct Part {
     entries: Vec<Entry>,
     exits: Vec<Exit>,
     nullable: bool,
+    /// The greedy loops that took nothing where all of it is left out: what follows yields to them all the same.
+    left_out: Vec<StageId>,
 }
 
 struct Builder {
@@ -67,9 +69,7 @@ struct Builder {
 
 impl Builder {
     fn sequence(&mut self, sequence: &Sequence) -> Part {
-        let mut whole = Part { entries: Vec::new(), exits: Vec::new(), nullable: true };
-        // Greedy loops right before the current element that can be left out from the beginning of the sequence on.
-        let mut left_out: Vec<StageId> = Vec::new();
+        let mut whole = Part { entries: Vec::new(), exits: Vec::new(), nullable: true, left_out: Vec::new() };
         for (i, element) in sequence.elements.iter().enumerate() {
             let part = self.element(element);
             self.connect(&whole.exits, &part.entries, element.link, false);
@@ -77,19 +77,19 @@ impl Builder {
                 whole.entries.extend(part.entries.iter().map(|e| Entry {
                     position: e.position,
                     link: e.link.or((i > 0).then_some(element.link)),
-                    yields_to: union(&e.yields_to, &left_out),
+                    yields_to: union(&e.yields_to, &whole.left_out),
                 }));
             }
-            let greedy = greedy_stage(element);
             if part.nullable {
-                // The element can be left out: what could end before it can still, but yields to it if it is greedy.
+                // The element can be left out: what could end before it can still, but yields to its greedy loops.
                 for exit in &mut whole.exits {
-                    exit.yields_to.extend(greedy);
+                    exit.yields_to.extend(&part.left_out);
                     exit.ends_with = None;
                 }
-                left_out.extend(greedy);
+                whole.left_out.extend(part.left_out);
             } else {
                 whole.exits.clear();
+                whole.left_out.clear();
                 whole.nullable = false;
             }
             whole.exits.extend(part.exits);
@@ -109,7 +109,11 @@ impl Builder {
         let begin = self.positions.len();
         let copies = element.repeat.max.unwrap_or(element.repeat.min);
         let of_stage = matches!(element.kind, ElementKind::Stage(_));
-        let mut whole = Part { entries: Vec::new(), exits: Vec::new(), nullable: element.optional };
+        let mut whole =
+            Part { entries: Vec::new(), exits: Vec::new(), nullable: element.optional, left_out: Vec::new() };
+        if let (Some(stage), true) = (greedy_stage(element), element.optional) {
+            whole.left_out.push(stage);
+        }
         let mut previous: Vec<Exit> = Vec::new();
         for copy in 1..=copies {
             let part = match &element.kind {
@@ -126,6 +130,9 @@ impl Builder {
             if copy == 1 {
                 whole.entries = part.entries;
                 whole.nullable |= part.nullable;
+                if !element.optional {
+                    whole.left_out = part.left_out;
+                }
             }
             previous = part.exits;
         }
@@ -158,6 +165,7 @@ impl Builder {
                 ends_with: None,
             }],
             nullable: false,
+            left_out: Vec::new(),
         }
     }
 

@@ -6,13 +6,14 @@
 //! negations and greediness are all resolved into edges here; nothing at run time knows them.
 
 mod compile;
+mod components;
 mod growth;
 
 use super::ast::LinkKind;
 use super::plan::StageId;
 
 pub use compile::compile;
-pub use growth::{Growth, growth};
+pub use growth::{Cause, Growth, growth};
 
 /// The number of a position.
 pub type PositionId = u32;
@@ -52,6 +53,13 @@ pub struct Edge {
     pub not_next: Vec<StageId>,
     /// Stages that no event may be meanwhile.
     pub not_followed: Vec<StageId>,
+}
+
+impl Edge {
+    /// Whether any event of the key, whatever it is, changes this wait.
+    pub fn sees_all(&self) -> bool {
+        self.link == LinkKind::Next || !self.not_next.is_empty() || self.target == Target::NextEvent
+    }
 }
 
 /// What is waited for.

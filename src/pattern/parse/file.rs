@@ -91,8 +91,8 @@ fn pattern<'a>(input: Tokens<'a>, start: Span) -> (Tokens<'a>, Pattern) {
                 clauses.extend(clause);
                 after
             }
-            Err(nom::Err::Failure(mistake)) => {
-                let place = report(input, nom::Err::Failure(mistake));
+            Err(error @ nom::Err::Failure(_)) => {
+                let place = report(input, error);
                 skip_to(input.skip(1), place, |_| false)
             }
             Err(_) => {
@@ -121,6 +121,9 @@ fn pattern_name(input: Tokens<'_>) -> (Tokens<'_>, Name) {
 /// Names like `card-testing` or `v1.2` need backticks: reports what is too much and leaves it out.
 fn rest_of_name<'a>(input: Tokens<'a>, name: &Name) -> Tokens<'a> {
     let mut after = input;
+    if let Kind::Keyword(_) = input.first().kind {
+        return input;
+    }
     while after.gap().is_empty() && !after.is_end() {
         after = after.skip(1);
     }

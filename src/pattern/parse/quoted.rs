@@ -60,17 +60,10 @@ pub(super) fn quoted_name(input: &str) -> Scan<'_, Lexeme> {
         name.push(c);
         name
     };
-    let (after, empty) = opt(char('`')).parse(body)?;
-    let (after, name, closed) = match empty {
-        Some(_) => (after, String::new(), true),
-        None => {
-            let (after, name) = fold_many0(piece, String::new, fill).parse(body)?;
-            let (after, closed) = opt(char('`')).parse(after)?;
-            (after, name, closed.is_some())
-        }
-    };
+    let (after, name) = fold_many0(piece, String::new, fill).parse(body)?;
+    let (after, closed) = opt(char('`')).parse(after)?;
     let span = Span::new(0, input.len() - after.len());
-    let lexeme = if !closed {
+    let lexeme = if closed.is_none() {
         let mistake = Diagnostic::new(code::BAD_QUOTED_NAME, span, "this name is not closed on its line");
         Lexeme::wrong(Kind::Invalid, mistake.help("close it with a backtick"))
     } else if name.is_empty() {

@@ -1,7 +1,7 @@
 //! Expressions as canonical text on one line, with the fewest parentheses that keep their meaning.
 
 use crate::pattern::ast::{ArithmeticOp, CompareOp, Expr, ExprKind, Literal, Path, PathSegment};
-use crate::pattern::parse::token::is_plain_name;
+use crate::pattern::parse::token::{is_plain_name, keyword};
 
 /// An expression as canonical text, on one line.
 pub fn print_expr(expr: &Expr) -> String {
@@ -209,7 +209,11 @@ pub(super) fn write_path(out: &mut String, path: &Path) {
             PathSegment::Name(name) => write_name(out, &name.text),
             PathSegment::Meta(name) => {
                 out.push('@');
-                out.push_str(&name.text);
+                match keyword(&name.text) {
+                    // After an `@` keywords need no backticks.
+                    Some(_) => out.push_str(&name.text),
+                    None => write_name(out, &name.text),
+                }
             }
             PathSegment::Index(index, _) => out.push_str(&format!("[{index}]")),
         }

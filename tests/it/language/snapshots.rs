@@ -56,3 +56,15 @@ fn every_code_has_a_text_that_shows_it() {
     let missing: Vec<_> = code::ALL.iter().filter(|(code, _)| !seen.contains(code)).collect();
     assert!(missing.is_empty(), "no text shows {missing:?}");
 }
+
+#[test]
+fn the_documentation_lists_every_code() {
+    let page = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/diagnostics.md")).unwrap();
+    let listed: Vec<&str> =
+        page.lines().filter(|line| line.starts_with("| E") || line.starts_with("| W")).collect();
+    let known: Vec<String> =
+        code::ALL.iter().map(|(code, meaning)| std::format!("| {code} | {meaning} |")).collect();
+    assert_eq!(listed, known);
+    assert!(code::ALL.is_sorted());
+    assert!(code::ALL.windows(2).all(|two| two[0].0 != two[1].0));
+}
