@@ -3,7 +3,7 @@
 
 use super::{Automaton, Edge, Position, PositionId, Target};
 use crate::pattern::ast::LinkKind;
-use crate::pattern::plan::{Element, ElementKind, Plan, Repeat, Sequence, StageId};
+use crate::pattern::plan::{Element, ElementKind, Negation, Plan, Repeat, Sequence, StageId};
 
 /// The automaton of a plan; none where it would have more than `max_edges` edges (many optional elements in a row:
 /// the number of positions was checked before, but each may lead to all behind it).
@@ -20,7 +20,7 @@ pub fn compile(plan: &Plan, max_edges: usize) -> Option<Automaton> {
             target: Target::Position(e.position),
             link: LinkKind::FollowedByAny,
             in_loop: false,
-            yields_to: e.yields_to.clone(),
+            yields_to: e.said.yields_to.clone(),
             not_next: Vec::new(),
             not_followed: Vec::new(),
         })
@@ -31,20 +31,10 @@ pub fn compile(plan: &Plan, max_edges: usize) -> Option<Automaton> {
     Some(Automaton { positions: builder.positions, start })
 }
 
-/// A place where a part of the pattern can begin.
-#[derive(Clone)]
-struct Entry {
-    position: PositionId,
-    /// The link before it, where it stands inside the part; none: the link before the part counts.
-    link: Option<LinkKind>,
-    /// Greedy loops that were left out before it.
-    yields_to: Vec<StageId>,
-}
-
-/// A place where a part of the pattern can end, with what was said since.
-#[derive(Clone)]
-struct Exit {
-    position: PositionId,
+/// What the pattern says between two accepted events, as far as one way from the one to the other passes it.
+#[derive(Clone, Default)]
+struct Said {
+    /// Greedy loops that were passed, or took nothing.
     yields_to: Vec<StageId>,
     not_next: Vec<StageId>,
     not_followed: Vec<StageId>,
@@ -52,13 +42,44 @@ struct Exit {
     ends_with: Option<bool>,
 }
 
-/// A compiled part: where it begins and ends; `nullable` where it can match nothing.
+impl Said {
+    /// What was said later, after this.
+    fn then(&mut self, later: &Said) {
+        add(&mut self.yields_to, &later.yields_to);
+        add(&mut self.not_next, &later.not_next);
+        add(&mut self.not_followed, &later.not_followed);
+        self.ends_with = later.ends_with;
+    }
+
+    fn negation(&mut self, negation: &Negation) {
+        add(if negation.next { &mut self.not_next } else { &mut self.not_followed }, &[negation.stage]);
+        self.ends_with = Some(negation.next);
+    }
+}
+
+/// A place where a part of the pattern can begin.
+#[derive(Clone)]
+struct Entry {
+    position: PositionId,
+    /// The link before it, where it stands inside the part; none: the link before the part counts.
+    link: Option<LinkKind>,
+    /// What the part says before it, of elements that were left out.
+    said: Said,
+}
+
+/// A place where a part of the pattern can end, with what was said since.
+#[derive(Clone)]
+struct Exit {
+    position: PositionId,
+    said: Said,
+}
+
+/// A compiled part: where it begins and ends.
 struct Part {
     entries: Vec<Entry>,
     exits: Vec<Exit>,
-    nullable: bool,
-    /// The greedy loops that took nothing where all of it is left out: what follows yields to them all the same.
-    left_out: Vec<StageId>,
+    /// Where it can match nothing: what it says all the same.
+    left_out: Option<Said>,
 }
 
 struct Builder {
@@ -69,36 +90,31 @@ struct Builder {
 
 impl Builder {
     fn sequence(&mut self, sequence: &Sequence) -> Part {
-        let mut whole = Part { entries: Vec::new(), exits: Vec::new(), nullable: true, left_out: Vec::new() };
+        let mut whole = Part { entries: Vec::new(), exits: Vec::new(), left_out: Some(Said::default()) };
         for (i, element) in sequence.elements.iter().enumerate() {
             let part = self.element(element);
             self.connect(&whole.exits, &part.entries, element.link, false);
-            if whole.nullable {
-                whole.entries.extend(part.entries.iter().map(|e| Entry {
-                    position: e.position,
-                    link: e.link.or((i > 0).then_some(element.link)),
-                    yields_to: union(&e.yields_to, &whole.left_out),
+            if let Some(before) = &whole.left_out {
+                whole.entries.extend(part.entries.into_iter().map(|mut entry| {
+                    let mut said = before.clone();
+                    said.then(&entry.said);
+                    entry.link = entry.link.or((i > 0).then_some(element.link));
+                    Entry { said, ..entry }
                 }));
             }
-            if part.nullable {
-                // The element can be left out: what could end before it can still, but yields to its greedy loops.
-                for exit in &mut whole.exits {
-                    exit.yields_to.extend(&part.left_out);
-                    exit.ends_with = None;
-                }
-                whole.left_out.extend(part.left_out);
-            } else {
-                whole.exits.clear();
-                whole.left_out.clear();
-                whole.nullable = false;
+            // Where the element can be left out, what could end before it can still.
+            match &part.left_out {
+                Some(said) => whole.exits.iter_mut().for_each(|exit| exit.said.then(said)),
+                None => whole.exits.clear(),
             }
+            whole.left_out = whole.left_out.zip(part.left_out).map(|(mut before, said)| {
+                before.then(&said);
+                before
+            });
             whole.exits.extend(part.exits);
             for negation in &element.negations {
-                for exit in &mut whole.exits {
-                    let list = if negation.next { &mut exit.not_next } else { &mut exit.not_followed };
-                    list.push(negation.stage);
-                    exit.ends_with = Some(negation.next);
-                }
+                whole.exits.iter_mut().for_each(|exit| exit.said.negation(negation));
+                whole.left_out.iter_mut().for_each(|said| said.negation(negation));
             }
         }
         whole
@@ -109,11 +125,7 @@ impl Builder {
         let begin = self.positions.len();
         let copies = element.repeat.max.unwrap_or(element.repeat.min);
         let of_stage = matches!(element.kind, ElementKind::Stage(_));
-        let mut whole =
-            Part { entries: Vec::new(), exits: Vec::new(), nullable: element.optional, left_out: Vec::new() };
-        if let (Some(stage), true) = (greedy_stage(element), element.optional) {
-            whole.left_out.push(stage);
-        }
+        let mut whole = Part { entries: Vec::new(), exits: Vec::new(), left_out: None };
         let mut previous: Vec<Exit> = Vec::new();
         for copy in 1..=copies {
             let part = match &element.kind {
@@ -129,17 +141,14 @@ impl Builder {
             }
             if copy == 1 {
                 whole.entries = part.entries;
-                whole.nullable |= part.nullable;
-                if !element.optional {
-                    whole.left_out = part.left_out;
-                }
+                whole.left_out = part.left_out;
             }
             previous = part.exits;
         }
-        if let Some(stage) = greedy_stage(element) {
-            for exit in &mut whole.exits {
-                exit.yields_to.push(stage);
-            }
+        let greedy = Said { yields_to: greedy_stage(element).into_iter().collect(), ..Said::default() };
+        whole.exits.iter_mut().for_each(|exit| add(&mut exit.said.yields_to, &greedy.yields_to));
+        if element.optional {
+            whole.left_out = Some(greedy);
         }
         if element.repeat != Repeat::ONCE {
             // `not followed by` after a loop is in force inside it too, from its first event.
@@ -156,16 +165,9 @@ impl Builder {
         let position = self.positions.len() as PositionId;
         self.positions.push(Position { stage, edges: Vec::new(), accepting: false });
         Part {
-            entries: vec![Entry { position, link: None, yields_to: Vec::new() }],
-            exits: vec![Exit {
-                position,
-                yields_to: Vec::new(),
-                not_next: Vec::new(),
-                not_followed: Vec::new(),
-                ends_with: None,
-            }],
-            nullable: false,
-            left_out: Vec::new(),
+            entries: vec![Entry { position, link: None, said: Said::default() }],
+            exits: vec![Exit { position, said: Said::default() }],
+            left_out: None,
         }
     }
 
@@ -177,13 +179,15 @@ impl Builder {
                     return;
                 }
                 self.edges_left -= 1;
+                let mut said = exit.said.clone();
+                said.then(&entry.said);
                 self.positions[exit.position as usize].edges.push(Edge {
                     target: Target::Position(entry.position),
                     link: entry.link.unwrap_or(link),
                     in_loop,
-                    yields_to: union(&exit.yields_to, &entry.yields_to),
-                    not_next: exit.not_next.clone(),
-                    not_followed: exit.not_followed.clone(),
+                    yields_to: said.yields_to,
+                    not_next: said.not_next,
+                    not_followed: said.not_followed,
                 });
             }
         }
@@ -192,7 +196,8 @@ impl Builder {
     /// The end of the pattern, after the event accepted at `exit`.
     fn end(&mut self, exit: Exit) {
         let position = &mut self.positions[exit.position as usize];
-        let target = match exit.ends_with {
+        let Said { yields_to, not_next, not_followed, ends_with } = exit.said;
+        let target = match ends_with {
             None => {
                 position.accepting = true;
                 return;
@@ -200,14 +205,8 @@ impl Builder {
             Some(true) => Target::NextEvent,
             Some(false) => Target::Deadline,
         };
-        position.edges.push(Edge {
-            target,
-            link: LinkKind::FollowedBy,
-            in_loop: false,
-            yields_to: exit.yields_to,
-            not_next: exit.not_next,
-            not_followed: exit.not_followed,
-        });
+        let link = LinkKind::FollowedBy;
+        position.edges.push(Edge { target, link, in_loop: false, yields_to, not_next, not_followed });
     }
 }
 
@@ -221,8 +220,11 @@ fn greedy_stage(element: &Element) -> Option<StageId> {
     }
 }
 
-fn union(a: &[StageId], b: &[StageId]) -> Vec<StageId> {
-    let mut all = a.to_vec();
-    all.extend(b.iter().filter(|s| !a.contains(s)));
-    all
+/// Adds what is not there yet.
+fn add(list: &mut Vec<StageId>, more: &[StageId]) {
+    for stage in more {
+        if !list.contains(stage) {
+            list.push(*stage);
+        }
+    }
 }
