@@ -250,7 +250,8 @@ impl Table {
                 stages.push(pattern.automaton.positions[position as usize].stage);
             }
         }
-        let atoms = |&stage: &StageId| [Some(pattern.accept[stage]), pattern.until[stage]].into_iter().flatten();
+        let atoms =
+            |&stage: &StageId| [Some(pattern.accept[stage]), pattern.until[stage]].into_iter().flatten();
         let mut care: Vec<AtomId> = stages.iter().flat_map(atoms).collect();
         care.sort_unstable();
         care.dedup();
