@@ -44,11 +44,12 @@ fn one_event_each(keys: u64, window: &str) -> Result<(u64, u64, u64, usize), Str
     Ok((before, open, settled(), steps))
 }
 
-/// Resident memory once the allocator has had time to give pages back.
+/// Resident memory once the allocator has had time to give pages back, which it does when it is used.
 fn settled() -> u64 {
-    std::thread::sleep(std::time::Duration::from_millis(300));
-    // The allocator gives back when it is used.
-    drop(std::hint::black_box(vec![1_u8; 1 << 20]));
+    for _ in 0..30 {
+        std::thread::sleep(std::time::Duration::from_millis(100));
+        drop(std::hint::black_box(vec![1_u8; 1 << 20]));
+    }
     resident()
 }
 

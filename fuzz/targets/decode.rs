@@ -88,7 +88,8 @@ fn schema() -> (Schema, Vec<FieldPath>) {
         FieldPath(vec![name("long_name_of_a_field")]),
         FieldPath(vec![name("ts")]),
     ];
-    let mut schema = Schema { types: vec!["a".into(), "b".into(), "long_name_of_a_type".into()], ..Schema::default() };
+    let mut schema =
+        Schema { types: vec!["a".into(), "b".into(), "long_name_of_a_type".into()], ..Schema::default() };
     paths.iter().for_each(|path| _ = schema.field(path));
     schema.key(&[]);
     schema.key(&[0, 2]);
@@ -104,7 +105,13 @@ fn facts(parts: &[Decoded], schema: &Schema) -> Vec<String> {
             let row = block.row(row);
             let values: Vec<Value> = (0..schema.fields.len()).map(|slot| row.value(slot)).collect();
             let head = row.head;
-            facts.push(format!("{:?} {:?} {:?} {keys:?} {values:?} {}", head.position, head.time, head.kind, row.raw()));
+            facts.push(format!(
+                "{:?} {:?} {:?} {keys:?} {values:?} {}",
+                head.position,
+                head.time,
+                head.kind,
+                row.raw()
+            ));
         }
         facts.extend(part.dead.iter().map(|d| format!("{} {} {:?}", d.offset, d.reason, d.raw)));
     }
@@ -128,7 +135,7 @@ fn event(line: &[u8]) -> Option<(&str, i64)> {
 
 /// What a path leads to in valid JSON, as `serde_json` reads it.
 fn value<'a>(json: &'a str, path: &[Segment]) -> Option<Value<'a>> {
-    let Some((step, rest)) = path.split_first() else { return Some(scalar(json)) };
+    let Some((step, rest)) = path.split_first() else { return scalar(json) };
     let part = match step {
         Segment::Name(name) if json.starts_with('{') => members(json).remove(name.as_str()),
         Segment::Index(index) if json.starts_with('[') => {

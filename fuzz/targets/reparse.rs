@@ -19,7 +19,8 @@ fuzz_target!(|bytes: &[u8]| {
     assert!(!again.diagnostics.has_errors(), "{printed}\nis no pattern: {:?}", again.diagnostics);
     assert_eq!(print(&again.file, &printed), printed, "printing twice");
     let comments = |file: &ast::File| {
-        let mut texts: Vec<String> = file.comments.iter().map(|c| c.text.split_whitespace().collect()).collect();
+        let mut texts: Vec<String> =
+            file.comments.iter().map(|c| c.text.split_whitespace().collect()).collect();
         texts.sort();
         texts
     };

@@ -1,12 +1,12 @@
 //! `sequor check`: what is wrong with patterns, for people or as JSON lines.
 
-use std::io::{self, IsTerminal, Read, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::{env, fs};
 
 use serde::Serialize;
 
+use super::load::{Color, name_of, read};
 use crate::pattern::diagnostic::{Diagnostic, Diagnostics, Severity, Span};
 use crate::pattern::render::Source;
 use crate::pattern::{Limits, compile};
@@ -35,30 +35,6 @@ pub enum Format {
     Human,
     /// One JSON object a line
     Json,
-}
-
-/// When to use colours.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Color {
-    /// On a terminal, unless the variable NO_COLOR is set
-    Auto,
-    /// Always
-    Always,
-    /// Never
-    Never,
-}
-
-impl Color {
-    /// Whether to use colours on standard error.
-    pub(super) fn on(self) -> bool {
-        match self {
-            Color::Auto => {
-                io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|set| set.is_empty())
-            }
-            Color::Always => true,
-            Color::Never => false,
-        }
-    }
 }
 
 /// Checks all files. The exit status is 0 where all is well, 2 where a pattern is not, 1 where a file could not be
@@ -90,25 +66,6 @@ pub fn run(args: CheckArgs) -> ExitCode {
         (false, true) => ExitCode::from(2),
         (false, false) => ExitCode::SUCCESS,
     }
-}
-
-/// What a file is called in messages.
-pub(super) fn name_of(path: &Path) -> String {
-    if is_stdin(path) { String::from("<stdin>") } else { path.display().to_string() }
-}
-
-pub(super) fn is_stdin(path: &Path) -> bool {
-    path.as_os_str() == "-"
-}
-
-/// The text of a file, or of standard input.
-pub(super) fn read(path: &Path) -> io::Result<String> {
-    if !is_stdin(path) {
-        return fs::read_to_string(path);
-    }
-    let mut text = String::new();
-    io::stdin().read_to_string(&mut text)?;
-    Ok(text)
 }
 
 /// Writes to standard error, for people.

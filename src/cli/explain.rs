@@ -1,15 +1,15 @@
 //! `sequor explain`: what patterns compile to, as text, as a graph or as a picture.
 
 use std::fs;
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use super::{IO, USAGE, fail, load};
 use crate::pattern::explain::{Format, Graph, render};
-use crate::pattern::render::Source;
-use crate::pattern::{Compiled, Limits, ast, compile};
+use crate::pattern::{Compiled, ast};
 
 /// Arguments of `sequor explain`.
 #[derive(Debug, clap::Args)]
@@ -33,72 +33,47 @@ fn format() -> impl TypedValueParser<Value = Format> {
     names.map(|name| Format::named(&name).unwrap_or(Format::Text))
 }
 
-/// A failed read or write.
-const IO: u8 = 1;
-/// A bad pattern or bad flags.
-const USAGE: u8 = 2;
-
 /// Explains patterns.
 pub fn run(args: ExplainArgs) -> ExitCode {
-    let result = explained(&args).and_then(|text| {
-        let written = match &args.output {
-            Some(file) => {
-                fs::write(file, &text).map_err(|e| format!("cannot write `{}`: {e}", file.display()))
+    let compiled = match load::compiled(&args.files) {
+        Ok(compiled) => compiled,
+        Err(status) => return status,
+    };
+    let text = match explained(&args, &compiled) {
+        Ok(text) => text,
+        Err(message) => return fail(USAGE, message),
+    };
+    match &args.output {
+        Some(file) => match fs::write(file, &text) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(IO, format!("cannot write `{}`: {error}", file.display())),
+        },
+        None => match io::stdout().write_all(text.as_bytes()) {
+            // Who reads only the beginning has what they wanted.
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                fail(IO, format!("cannot write the explanation: {error}"))
             }
-            None => match io::stdout().write_all(text.as_bytes()) {
-                // Who reads only the beginning has what they wanted.
-                Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-                other => other.map_err(|e| format!("cannot write the explanation: {e}")),
-            },
-        };
-        written.map_err(|message| (IO, message))
-    });
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
-        Err((status, message)) => {
-            say(&format!("sequor: {message}"));
-            ExitCode::from(status)
-        }
+            _ => ExitCode::SUCCESS,
+        },
     }
 }
 
-/// The renderings of the patterns that are asked for, or the exit status and what is wrong.
-fn explained(args: &ExplainArgs) -> Result<String, (u8, String)> {
-    let mut all: Vec<(String, Option<Graph>)> = Vec::new();
-    let mut wrong = false;
-    for file in &args.files {
-        let name = file.display().to_string();
-        let bytes = fs::read(file).map_err(|e| (IO, format!("cannot read `{name}`: {e}")))?;
-        let text = String::from_utf8(bytes).map_err(|_| (USAGE, format!("`{name}` is not valid UTF-8")))?;
-        let compiled = compile(&text, &Limits::default());
-        let shown = Source::new(&name, &text).render_all(&compiled.diagnostics, io::stderr().is_terminal());
-        if !shown.is_empty() {
-            say(shown.trim_end());
-        }
-        wrong |= compiled.diagnostics.has_errors();
-        if !wrong {
-            all.extend(graphs(&compiled, args.pattern.as_deref()));
-        }
-    }
-    if wrong {
-        return Err((USAGE, "the patterns have errors".to_owned()));
-    }
+/// The renderings of the patterns that are asked for, or what is wrong.
+fn explained(args: &ExplainArgs, files: &[(String, Compiled)]) -> Result<String, String> {
+    let all: Vec<(String, Option<Graph>)> =
+        files.iter().flat_map(|(_, compiled)| graphs(compiled, args.pattern.as_deref())).collect();
     match (&args.pattern, all.as_slice()) {
-        (Some(name), []) => return Err((USAGE, format!("there is no pattern `{name}`"))),
-        (None, []) => return Err((USAGE, "there is no pattern".to_owned())),
+        (Some(name), []) => return Err(format!("there is no pattern `{name}`")),
         (_, [_, _, ..]) if matches!(args.format, Format::Mermaid | Format::Svg) => {
             let names = all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
-            return Err((USAGE, format!("this format is of one pattern: choose with --pattern ({names})")));
+            return Err(format!("this format is of one pattern: choose with --pattern ({names})"));
         }
         _ => {}
     }
     let mut out = String::new();
     for (name, graph) in &all {
         let Some(graph) = graph else {
-            return Err((
-                USAGE,
-                format!("the pattern `{name}` has too many ways between its stages to explain"),
-            ));
+            return Err(format!("the pattern `{name}` has too many ways between its stages to explain"));
         };
         if !out.is_empty() && args.format == Format::Text {
             out.push('\n');
@@ -112,9 +87,4 @@ fn graphs(compiled: &Compiled, only: Option<&str>) -> Vec<(String, Option<Graph>
     let tree = |name: &str| compiled.file.patterns.iter().find(|p: &&ast::Pattern| p.name.text == name);
     let asked = compiled.plans.iter().filter(|plan| only.is_none_or(|name| name == plan.name));
     asked.filter_map(|plan| Some((plan.name.clone(), Graph::new(tree(&plan.name)?, plan)))).collect()
-}
-
-fn say(text: &str) {
-    // Where even standard error is closed there is nobody left to tell.
-    let _ = writeln!(io::stderr(), "{text}");
 }

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::check::{Color, complain, is_stdin, name_of, read, tell};
+use super::check::{complain, tell};
+use super::load::{Color, is_stdin, name_of, read};
 use crate::pattern::render::Source;
 use crate::pattern::{Limits, format};
 

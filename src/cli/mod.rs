@@ -5,7 +5,7 @@ pub mod check;
 pub mod completions;
 pub mod explain;
 pub mod fmt;
-mod load;
+pub mod load;
 pub mod replay;
 pub mod scenario;
 pub mod test;
@@ -51,6 +51,8 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// A failed read or write, or a failed check.
+const IO: u8 = 1;
 /// Bad flags or a bad pattern.
 const USAGE: u8 = 2;
 

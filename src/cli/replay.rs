@@ -52,9 +52,10 @@ pub struct ReplayArgs {
     /// The field that holds the event type
     #[arg(long, value_name = "PATH", default_value = "type")]
     type_field: String,
-    /// Shards that match side by side; the output is the same for any number
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
-    threads: u16,
+    /// Threads that match side by side, besides one that reads; with 1 all is done on one. The output is the same for
+    /// any number. Default: one for each processor
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: Option<u16>,
     /// Events that are passed on together; the output is the same for any number
     #[arg(long, value_name = "N", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
     batch_size: u32,
@@ -107,7 +108,7 @@ pub fn run(args: ReplayArgs) -> ExitCode {
             out_of_orderness: args.out_of_orderness,
         },
         inputs,
-        threads: usize::from(args.threads),
+        threads: args.threads.map_or_else(processors, usize::from),
         batch_size: args.batch_size as usize,
         max_buffered_events: args.max_buffered_events,
         progress: Arc::clone(&progress),
@@ -132,6 +133,11 @@ pub fn run(args: ReplayArgs) -> ExitCode {
     }
 }
 
+/// As many as there are, within reason.
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, |count| count.get().min(16))
+}
+
 /// The stream and the file of an `--input`. A path separator before the `=` means that there is no stream.
 fn stream_and_file(input: &str) -> (String, String) {
     match input.split_once('=') {
@@ -149,6 +155,9 @@ fn check_files(args: &ReplayArgs, inputs: &[(String, String)]) -> Result<(), Str
         inputs.iter().filter(|i| i.1 != "-").map(|i| same_place(Path::new(&i.1))).collect();
     if inputs.iter().filter(|i| i.1 == "-").count() > 1 {
         return Err("standard input can be only one of the inputs".into());
+    }
+    if [&args.late, &args.dead_letter].into_iter().flatten().any(|path| path.as_os_str() == "-") {
+        return Err("standard output is for matches alone: give --late and --dead-letter a file".into());
     }
     let mut written = BTreeSet::new();
     let output = (args.output != "-").then(|| PathBuf::from(&args.output));

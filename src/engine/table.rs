@@ -243,7 +243,7 @@ impl Table {
         let edges = |t: &Thread| edges_of(pattern, t.position);
         let alive = || threads.iter().flat_map(|t| t.alive.iter().map(|&e| &edges(t)[e as usize]));
         let mut stages: Vec<StageId> = Vec::new();
-        stages.extend(threads.iter().flat_map(|t| edges(t)).flat_map(|e| &e.not_followed));
+        stages.extend(threads.iter().flat_map(edges).flat_map(|e| &e.not_followed));
         for edge in alive() {
             stages.extend(edge.yields_to.iter().chain(&edge.not_next));
             if let Target::Position(position) = edge.target {

@@ -18,7 +18,7 @@ mod similar;
 mod spanless;
 
 use ast::File;
-use diagnostic::Diagnostics;
+use diagnostic::{Diagnostic, Diagnostics, Span};
 use plan::Plan;
 
 /// Bounds on what a text may ask for.
@@ -30,15 +30,27 @@ pub struct Limits {
     pub depth: usize,
     /// The largest automaton, in states.
     pub states: u64,
+    /// The most waits between its states.
+    pub waits: usize,
     /// The largest compiled regular expression.
     pub regex_bytes: usize,
+    /// All compiled regular expressions of a text together.
+    pub regexes_bytes: usize,
     /// How many diagnostics are told.
     pub diagnostics: usize,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
-        Limits { text_bytes: 1 << 20, depth: 100, states: 10_000, regex_bytes: 1 << 20, diagnostics: 50 }
+        Limits {
+            text_bytes: 1 << 20,
+            depth: 100,
+            states: 10_000,
+            waits: 200_000,
+            regex_bytes: 1 << 20,
+            regexes_bytes: 32 << 20,
+            diagnostics: 50,
+        }
     }
 }
 
@@ -56,7 +68,17 @@ pub struct Compiled {
 /// Reads and checks a text.
 pub fn compile(text: &str, limits: &Limits) -> Compiled {
     let mut parsed = parse::parse(text, limits);
-    let plans = check::check(&parsed.file, &parsed.states, limits, &mut parsed.diagnostics);
+    let mut plans = check::check(&parsed.file, &parsed.states, limits, &mut parsed.diagnostics);
+    plans.retain(|plan| {
+        let fits = nfa::compile(plan, limits.waits).is_some();
+        if !fits {
+            let span = plan.stages.iter().map(|s| s.span).reduce(Span::to).unwrap_or_default();
+            let message = format!("the automaton needs more than {} ways between its states", limits.waits);
+            let help = "each of many optional elements in a row leads to all behind it: take some of them together, or out";
+            parsed.diagnostics.push(Diagnostic::new(code::TOO_MANY_STATES, span, message).help(help));
+        }
+        fits
+    });
     parsed.diagnostics.sort();
     Compiled { file: parsed.file, plans, diagnostics: parsed.diagnostics }
 }
@@ -70,5 +92,19 @@ pub fn format(text: &str, limits: &Limits) -> Result<String, Diagnostics> {
         Err(parsed.diagnostics)
     } else {
         Ok(print::print(&parsed.file, text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_optional_elements_in_a_row_are_refused_before_they_take_memory() {
+        let stages: Vec<String> = (0..2_000).map(|i| format!("s{i}?: t")).collect();
+        let text = format!("pattern p match {}", stages.join(" followed by "));
+        let compiled = compile(&text, &Limits::default());
+        assert!(compiled.plans.is_empty());
+        assert_eq!(compiled.diagnostics.iter().map(|d| d.code).collect::<Vec<_>>(), [code::TOO_MANY_STATES]);
     }
 }

@@ -1,4 +1,5 @@
-//! The conformance cases: patterns, events, and what has to come out. The naive matcher must agree with all of them.
+//! The conformance cases: patterns, events, and what has to come out. The naive matcher must agree with all of them, and
+//! the engine with the naive matcher byte by byte, so with the cases as well.
 //!
 //! They stand beside the repository; `SEQUOR_SHARED` names another folder that has them in `conformance/`.
 
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use sequor::pattern::{Limits, compile};
 use serde_json::Value;
 
+use crate::harness::{Run, run_engine};
 use crate::naive::{self, Input, Outputs, Settings};
 
 /// The folder with the cases; where it is absent this says so, and the test has nothing to do.
@@ -28,7 +30,7 @@ fn cases(folder: &Path) -> Vec<Value> {
 }
 
 #[test]
-fn the_naive_matcher_agrees_with_every_case() {
+fn the_naive_matcher_and_the_engine_agree_with_every_case() {
     let Some(folder) = folder() else { return };
     let cases = cases(&folder);
     let mut wrong = Vec::new();
@@ -46,9 +48,19 @@ fn the_naive_matcher_agrees_with_every_case() {
         };
         let lines =
             case["events"].as_array().unwrap().iter().map(|event| event.to_string().into_bytes()).collect();
-        let input = Input { stream: "events".into(), lines };
-        match naive::run(&[compiled.file], &[input], &settings) {
-            Ok(outputs) => wrong.extend(differences(case, &outputs).map(|what| describe(case, &what))),
+        let inputs = [Input { stream: "events".into(), lines }];
+        match naive::run(&[compiled.file], &inputs, &settings) {
+            Ok(outputs) => {
+                wrong.extend(differences(case, &outputs).map(|what| describe(case, &what)));
+                for threads in [1, 3] {
+                    let run = Run { threads, batch_size: 4, stretch: 3 };
+                    let found = run_engine(compiled.plans.clone(), &inputs, &settings, run);
+                    if found != outputs {
+                        let found = String::from_utf8_lossy(&found.matches).into_owned();
+                        wrong.push(describe(case, &format!("the engine, with {threads} threads:\n{found}")));
+                    }
+                }
+            }
             Err(naive::TooMany) => wrong.push(describe(case, "too many partial matches")),
         }
     }

@@ -6,12 +6,14 @@
     reason = "a test that cannot go on fails, and says what it skips"
 )]
 
+mod cli;
 mod conformance;
 mod differential;
 mod docs;
 mod engine_memory;
 mod examples;
 mod explain;
+mod failures;
 mod generate;
 mod growth;
 mod harness;

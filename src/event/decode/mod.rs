@@ -170,7 +170,7 @@ fn why_invalid(line: &[u8]) -> Reason {
         Ok(text) => {
             serde_json::from_str::<serde::de::IgnoredAny>(text).map(drop).map_err(|error| error.to_string())
         }
-        Err(error) => Err(format!("invalid UTF-8 at line 1 column {}", error.valid_up_to() + 1)),
+        Err(error) => Err(error.to_string()),
     };
     match checked {
         Ok(()) => Reason::NotAnObject,

@@ -172,7 +172,7 @@ fn bad_lines_say_why_and_the_others_go_on() {
         [
             (1, 102, "invalid JSON: key must be a string at line 1 column 2".to_owned()),
             (1, 104, "not a JSON object".to_owned()),
-            (1, 105, "invalid JSON: invalid UTF-8 at line 1 column 14".to_owned()),
+            (1, 105, "invalid JSON: invalid utf-8 sequence of 1 bytes from index 13".to_owned()),
             (1, 106, "no event time: `ts` is missing".to_owned()),
             (1, 107, invalid_time.to_owned()),
             (1, 108, invalid_time.to_owned()),
@@ -185,7 +185,7 @@ fn bad_lines_say_why_and_the_others_go_on() {
         String::from_utf8(out).unwrap(),
         concat!(
             r#"{"reason":"invalid JSON: key must be a string at line 1 column 2","partition":3,"offset":102,"raw":"{oops"}"#,
-            r#"{"reason":"invalid JSON: invalid UTF-8 at line 1 column 14","partition":3,"offset":105,"#,
+            r#"{"reason":"invalid JSON: invalid utf-8 sequence of 1 bytes from index 13","partition":3,"offset":105,"#,
             r#""raw":"{\"ts\":2,\"x\":\"�\"}\r","raw_base64":"eyJ0cyI6MiwieCI6Iv8ifQ0="}"#
         )
     );

@@ -1,13 +1,12 @@
 //! Expressions with their names resolved: calls, aggregates, regular expressions.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
-
-use regex::{Regex, RegexBuilder};
 
 use super::paths::{Place, Scope};
+use super::regexes::{Regexes, like};
 use super::{Report, kinds};
 use crate::event::Value;
+use crate::pattern::Limits;
 use crate::pattern::ast::{self, CompareOp, ExprKind, Literal, Name, PathSegment};
 use crate::pattern::code;
 use crate::pattern::diagnostic::{Diagnostic, Span};
@@ -15,15 +14,14 @@ use crate::pattern::expr::{Aggregate, Attribute, Expr};
 use crate::pattern::function::Function;
 use crate::pattern::similar::similar;
 
-/// Resolves expressions. Equal regular expressions of a pattern are compiled once.
+/// Resolves expressions.
 pub(super) struct Conditions {
-    regex_bytes: usize,
-    regexes: BTreeMap<String, Regex>,
+    regexes: Regexes,
 }
 
 impl Conditions {
-    pub(super) fn new(regex_bytes: usize) -> Conditions {
-        Conditions { regex_bytes, regexes: BTreeMap::new() }
+    pub(super) fn new(limits: &Limits) -> Conditions {
+        Conditions { regexes: Regexes::new(limits.regex_bytes, limits.regexes_bytes) }
     }
 
     /// A condition, resolved.
@@ -114,15 +112,10 @@ impl Conditions {
         negated: bool,
         report: &mut Report<'_>,
     ) -> Expr {
-        let known = self.regexes.get(&source).cloned();
-        let regex = known.map_or_else(|| RegexBuilder::new(&source).size_limit(self.regex_bytes).build(), Ok);
-        match regex {
-            Ok(regex) => {
-                self.regexes.entry(source).or_insert_with(|| regex.clone());
-                Expr::Matches(expr, regex, negated)
-            }
-            Err(error) => {
-                report.push(bad_regex(&error, span));
+        match self.regexes.compile(source, span) {
+            Ok(regex) => Expr::Matches(expr, regex, negated),
+            Err(mistake) => {
+                report.push(*mistake);
                 Expr::Const(Value::Null)
             }
         }
@@ -178,45 +171,6 @@ fn warn_of_null(left: &ast::Expr, op: CompareOp, right: &ast::Expr, span: Span, 
         CompareOp::Ne => warning.help("write `is not null`"),
         _ => warning,
     });
-}
-
-/// The regular expression of a `like` pattern.
-fn like(pattern: &str) -> String {
-    let mut source = String::from("(?s)^");
-    let mut plain = String::new();
-    for c in pattern.chars() {
-        let wild = match c {
-            '%' => ".*",
-            '_' => ".",
-            c => {
-                plain.push(c);
-                continue;
-            }
-        };
-        source.push_str(&regex::escape(&plain));
-        plain.clear();
-        source.push_str(wild);
-    }
-    source.push_str(&regex::escape(&plain));
-    source.push('$');
-    source
-}
-
-fn bad_regex(error: &regex::Error, span: Span) -> Diagnostic {
-    match error {
-        regex::Error::CompiledTooBig(limit) => {
-            let message = format!("this pattern takes more than {limit} bytes when compiled");
-            Diagnostic::new(code::BAD_REGEX, span, message).help("make it shorter, or its counts smaller")
-        }
-        error => {
-            // The last line says what is wrong; those before it draw the expression, which the excerpt shows.
-            let text = error.to_string();
-            let what = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            let message = format!("this is no regular expression: {what}");
-            let help = "look-around and back-references are not supported; a raw string keeps backslashes: r\"\\d+\"";
-            Diagnostic::new(code::BAD_REGEX, span, message).help(help)
-        }
-    }
 }
 
 fn unknown_function(name: &Name) -> Diagnostic {

@@ -3,7 +3,9 @@
 
 mod conditions;
 mod kinds;
+mod modifiers;
 mod paths;
+mod regexes;
 mod rules;
 
 use std::collections::BTreeMap;
@@ -25,6 +27,7 @@ use crate::event::FieldPath;
 /// much of it could be read.
 pub fn check(file: &File, states: &[State], limits: &Limits, diagnostics: &mut Diagnostics) -> Vec<Plan> {
     let mut plans = Vec::new();
+    let mut conditions = Conditions::new(limits);
     let mut names: BTreeMap<&str, Span> = BTreeMap::new();
     for (pattern, state) in file.patterns.iter().zip(states) {
         let mut report = Report { diagnostics: &mut *diagnostics, errors: 0 };
@@ -46,7 +49,8 @@ pub fn check(file: &File, states: &[State], limits: &Limits, diagnostics: &mut D
         if *state == State::Torn {
             continue;
         }
-        let plan = clauses.and_then(|clauses| plan(pattern, &clauses, limits, &mut report));
+        let plan =
+            clauses.and_then(|clauses| plan(pattern, &clauses, limits.states, &mut conditions, &mut report));
         if report.errors == 0 && *state == State::Whole {
             plans.extend(plan);
         }
@@ -169,17 +173,17 @@ impl<'a> Clauses<'a> {
 fn plan(
     pattern: &ast::Pattern,
     clauses: &Clauses<'_>,
-    limits: &Limits,
+    states: u64,
+    conditions: &mut Conditions,
     report: &mut Report<'_>,
 ) -> Option<Plan> {
     if let Some(streams) = clauses.from {
         report.repeated("stream", streams.iter().map(|stream| (stream.text.clone(), stream.span)));
     }
-    let structure = Structure::build(clauses.sequence, clauses.within.is_some(), limits.states, report)?;
+    let structure = Structure::build(clauses.sequence, clauses.within.is_some(), states, report)?;
     let skip = clauses.skip.map_or(Skip::NoSkip, |skip| skip_of(skip, &structure, report));
     let key = key_of(clauses.key, report);
     let mut scope = Scope::new(&structure, &key);
-    let mut conditions = Conditions::new(limits.regex_bytes);
     let stages = structure.stages.iter().enumerate().map(|(id, draft)| {
         scope.place = Place::Stage(id);
         let mut compile =

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Report;
+use super::modifiers::{Modifiers, is_loop};
 use crate::pattern::ast::{self, LinkKind, ModifierKind, QuantifierKind};
 use crate::pattern::code;
 use crate::pattern::diagnostic::{Diagnostic, Span};
@@ -87,17 +88,6 @@ struct Builder<'a, 'r, 'd> {
     limit: u64,
     too_large: bool,
     report: &'r mut Report<'d>,
-}
-
-/// The modifiers of an element, each with its place.
-#[derive(Default)]
-struct Modifiers<'a> {
-    condition: Option<(&'a ast::Expr, Span)>,
-    until: Option<(&'a ast::Expr, Span)>,
-    consecutive: Option<Span>,
-    combinations: Option<Span>,
-    greedy: Option<Span>,
-    optional: Option<Span>,
 }
 
 impl<'a> Builder<'a, '_, '_> {
@@ -205,7 +195,7 @@ impl<'a> Builder<'a, '_, '_> {
             self.register(stage, true);
         } else {
             let modifiers = self.register(stage, true);
-            self.loop_rules(&modifiers, None, false);
+            modifiers.check(None, false, self.report);
         }
         (Some(Negation { next: link == LinkKind::NotNext, stage: id }), 1)
     }
@@ -222,7 +212,7 @@ impl<'a> Builder<'a, '_, '_> {
             ast::Element::Stage(stage) => (ElementKind::Stage(first_stage), self.register(stage, false), 1),
             ast::Element::Group(group) => {
                 let (sequence, size) = self.sequence(&group.sequence, true);
-                let modifiers = self.modifiers(&group.modifiers);
+                let modifiers = Modifiers::collect(&group.modifiers, self.report);
                 if is_loop(quantifier) && can_be_empty(&sequence) {
                     let message = "this group can match nothing, so it cannot be repeated";
                     self.report.push(
@@ -237,7 +227,7 @@ impl<'a> Builder<'a, '_, '_> {
             let end = self.stages.len();
             self.stages[first_stage..].iter_mut().for_each(|draft| draft.loop_end = end);
         }
-        self.loop_rules(&modifiers, quantifier, is_group);
+        modifiers.check(quantifier, is_group, self.report);
         if let (true, Some(span), Some(quantifier)) = (may_be_none, modifiers.optional, quantifier) {
             self.report.push(
                 Diagnostic::new(code::OPTIONAL_TWICE, span, "this element is optional already")
@@ -310,7 +300,7 @@ impl<'a> Builder<'a, '_, '_> {
 
     /// Adds a stage, and gives its modifiers.
     fn register(&mut self, stage: &'a ast::Stage, negated: bool) -> Modifiers<'a> {
-        let modifiers = self.modifiers(&stage.modifiers);
+        let modifiers = Modifiers::collect(&stage.modifiers, self.report);
         let id = self.stages.len();
         match self.names.get(stage.name.text.as_str()) {
             Some(first) => {
@@ -341,124 +331,6 @@ impl<'a> Builder<'a, '_, '_> {
         });
         modifiers
     }
-
-    /// Sorts modifiers; the first of a kind counts.
-    fn modifiers(&mut self, list: &'a [ast::Modifier]) -> Modifiers<'a> {
-        let mut modifiers = Modifiers::default();
-        for modifier in list {
-            let span = modifier.span;
-            let (earlier, name, help) = match &modifier.kind {
-                ModifierKind::Where(expr) => {
-                    let earlier = modifiers.condition.map(|(_, span)| span);
-                    modifiers.condition = modifiers.condition.or(Some((expr, span)));
-                    (earlier, "where", "join the two conditions with `and`")
-                }
-                ModifierKind::Until(expr) => {
-                    let earlier = modifiers.until.map(|(_, span)| span);
-                    modifiers.until = modifiers.until.or(Some((expr, span)));
-                    (earlier, "until", "join the two conditions with `or`")
-                }
-                ModifierKind::Consecutive => {
-                    (set(&mut modifiers.consecutive, span), "consecutive", "leave one of them out")
-                }
-                ModifierKind::Combinations => {
-                    (set(&mut modifiers.combinations, span), "combinations", "leave one of them out")
-                }
-                ModifierKind::Greedy => (set(&mut modifiers.greedy, span), "greedy", "leave one of them out"),
-                ModifierKind::Optional => {
-                    (set(&mut modifiers.optional, span), "optional", "leave one of them out")
-                }
-            };
-            if let Some(earlier) = earlier {
-                self.report.push(
-                    Diagnostic::new(code::MODIFIER_TWICE, span, format!("a second `{name}`"))
-                        .help(help)
-                        .related(earlier, "the first one is here"),
-                );
-            }
-        }
-        modifiers
-    }
-
-    /// The rules about modifiers that ask for a loop.
-    fn loop_rules(
-        &mut self,
-        modifiers: &Modifiers<'_>,
-        quantifier: Option<&ast::Quantifier>,
-        is_group: bool,
-    ) {
-        let kind = quantifier.map(|quantifier| quantifier.kind);
-        let is_endless =
-            matches!(kind, Some(QuantifierKind::Plus | QuantifierKind::Star | QuantifierKind::AtLeast(_)));
-        if let (Some((_, span)), false) = (modifiers.until, is_endless) {
-            self.report.push(
-                Diagnostic::new(
-                    code::UNTIL_WITHOUT_LOOP,
-                    span,
-                    "`until` ends loops without an upper bound only",
-                )
-                .help("the stage's quantifier has to be `+`, `*` or `{n,}`"),
-            );
-        }
-        let is_loop = is_loop(quantifier);
-        for (name, span) in [("consecutive", modifiers.consecutive), ("combinations", modifiers.combinations)]
-        {
-            if let (Some(span), false) = (span, is_loop) {
-                self.report.push(
-                    Diagnostic::new(
-                        code::CONTIGUITY_WITHOUT_LOOP,
-                        span,
-                        format!("`{name}` belongs to loops only"),
-                    )
-                    .help("it says how the events of a loop follow one another: `+`, `*` or counts"),
-                );
-            }
-        }
-        if let (Some(first), Some(second), true) = (modifiers.consecutive, modifiers.combinations, is_loop) {
-            let (first, second) = (first.min(second), first.max(second));
-            self.report.push(
-                Diagnostic::new(
-                    code::CONTIGUITY_TWICE,
-                    second,
-                    "a loop is `consecutive` or `combinations`, not both",
-                )
-                .related(first, "the other one is here"),
-            );
-        }
-        let Some(greedy) = modifiers.greedy else { return };
-        if is_group {
-            self.report.push(
-                Diagnostic::new(code::GREEDY_WITHOUT_LOOP, greedy, "a group cannot be greedy")
-                    .help("`greedy` belongs to loops of one stage"),
-            );
-        } else if !is_loop {
-            self.report.push(
-                Diagnostic::new(code::GREEDY_WITHOUT_LOOP, greedy, "`greedy` belongs to loops only")
-                    .help("the stage has to have a quantifier: `+`, `*` or counts"),
-            );
-        } else if let Some(combinations) = modifiers.combinations {
-            self.report.push(
-                Diagnostic::new(
-                    code::GREEDY_COMBINATIONS,
-                    greedy,
-                    "a loop with `combinations` cannot be greedy",
-                )
-                .related(combinations, "`combinations` is here"),
-            );
-        }
-    }
-}
-
-/// Notes where a modifier stands, and gives where it stood before.
-fn set(place: &mut Option<Span>, span: Span) -> Option<Span> {
-    let earlier = *place;
-    place.get_or_insert(span);
-    earlier
-}
-
-/// Any quantifier but `?` makes a loop.
-fn is_loop(quantifier: Option<&ast::Quantifier>) -> bool {
-    quantifier.is_some_and(|quantifier| quantifier.kind != QuantifierKind::Optional)
 }
 
 fn can_be_empty(sequence: &Sequence) -> bool {

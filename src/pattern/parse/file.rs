@@ -91,8 +91,8 @@ fn pattern<'a>(input: Tokens<'a>, start: Span) -> (Tokens<'a>, Pattern) {
                 clauses.extend(clause);
                 after
             }
-            Err(nom::Err::Failure(mistake)) => {
-                let place = report(input, nom::Err::Failure(mistake));
+            Err(error @ nom::Err::Failure(_)) => {
+                let place = report(input, error);
                 skip_to(input.skip(1), place, |_| false)
             }
             Err(_) => {

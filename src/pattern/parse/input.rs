@@ -23,11 +23,11 @@ pub(super) struct Tokens<'a> {
 #[derive(Debug)]
 pub(super) struct Context<'a> {
     /// The text itself.
-    pub(super) text: &'a str,
+    text: &'a str,
     /// All of its tokens.
-    pub(super) tokens: &'a [Token],
+    tokens: &'a [Token],
     /// How deep parentheses may nest.
-    pub(super) depth_limit: usize,
+    depth_limit: usize,
     depth: Cell<usize>,
     diagnostics: RefCell<Diagnostics>,
     /// Up to where mistakes have been reported; another one before that would be about the same.
@@ -109,7 +109,7 @@ impl<'a> Tokens<'a> {
         &self.rest[n.min(self.rest.len() - 1)]
     }
 
-    /// What is left after the next token; the end stays.
+    /// What is left after the next `n` tokens; the end stays.
     pub(super) fn skip(self, n: usize) -> Tokens<'a> {
         Tokens { rest: &self.rest[n.min(self.rest.len() - 1)..], ..self }
     }

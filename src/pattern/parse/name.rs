@@ -114,7 +114,7 @@ pub(super) fn begins_link(input: Tokens<'_>) -> bool {
     }
 }
 
-/// Whether a word stands right after a dot or an `@`, so that it is meant as a part of a path.
+/// Whether a word stands after a dot or an `@` on its line, so that it is meant as a part of a path.
 fn is_field_step(input: Tokens<'_>) -> bool {
-    matches!(input.previous().kind, Kind::Symbol("." | "@")) && input.index() > 0
+    matches!(input.previous().kind, Kind::Symbol("." | "@")) && !input.gap().contains('\n')
 }

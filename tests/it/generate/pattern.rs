@@ -317,7 +317,13 @@ impl Maker<'_> {
         if self.has_window {
             let between = random.chance(30);
             features.insert(if between { "within between events" } else { "within" });
-            let ms = random.between(1_000, if between { 4_000 } else { 12_000 });
+            // Mostly what steps of time add up to, so that events stand right at the boundary.
+            let most = if between { 4_000 } else { 12_000 };
+            let ms = if random.chance(70) {
+                random.between(2, most / 500) * 500
+            } else {
+                random.between(1_000, most)
+            };
             clauses.push(format!("within {ms}ms{}", if between { " between events" } else { "" }));
         }
         if random.chance(50) {

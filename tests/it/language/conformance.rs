@@ -7,12 +7,11 @@ use sequor::pattern::{Limits, compile};
 
 #[test]
 fn conformance_patterns_are_accepted_or_refused_as_the_cases_say() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = ["../shared/conformance", "../../shared/conformance"].map(|folder| root.join(folder));
-    let Some(folder) = folders.iter().find(|folder| folder.is_dir()) else {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/conformance");
+    if !folder.is_dir() {
         println!("skipped: the conformance cases are not beside this repository");
         return;
-    };
+    }
     let mut wrong = Vec::new();
     let mut seen = 0;
     for file in ["hand.jsonl", "random.jsonl"] {

@@ -101,6 +101,15 @@ fn large_texts_that_mean_nothing_are_refused() {
         ("conditions", format!("pattern p match a: a{}", " where x".repeat(27_500))),
         ("aliases", format!("pattern p match a: a select {}", "a.x as y,".repeat(27_500))),
         ("regular expressions", in_where(&format!("x{}", " or x matches '('".repeat(15_000)))),
+        ("large regular expressions", {
+            let tests: String = (0..20_000).map(|i| format!(" or x matches r'\\w{{20}}{i}'")).collect();
+            in_where(&format!("x{tests}"))
+        }),
+        ("regular expressions of letters in both cases", {
+            let tests: String =
+                (0..20_000).map(|i| format!(" or x matches '(?i)(error|failed){i}'")).collect();
+            in_where(&format!("x{tests}"))
+        }),
         (
             "huge counts",
             format!("pattern p match {}a: a{}", "(".repeat(50), "){18446744073709551615}".repeat(50)),
