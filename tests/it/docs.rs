@@ -65,7 +65,7 @@ fn patterns_in_pages_compile() {
 }
 
 #[test]
-fn patterns_of_the_library_compile_without_a_warning() {
+fn patterns_of_the_library_compile_without_a_warning_and_are_canonical() {
     for folder in ["patterns", "patterns/ssh"] {
         for entry in fs::read_dir(root().join(folder)).unwrap() {
             let path = entry.unwrap().path();
@@ -74,8 +74,19 @@ fn patterns_of_the_library_compile_without_a_warning() {
                 let diagnostics = compile(&text, &Limits::default()).diagnostics;
                 let shown = Source::new(&path.display().to_string(), &text).render_all(&diagnostics, false);
                 assert!(diagnostics.is_empty(), "{shown}");
+                sequor(root(), &["fmt", "--check", path.to_str().unwrap()]);
             }
         }
+    }
+}
+
+#[test]
+fn the_ssh_page_shows_the_patterns_as_they_are() {
+    let text = page("docs/ssh-log.md");
+    for name in ["password_guessing", "user_spraying", "break_in_then_guesses"] {
+        let pattern = page(&format!("patterns/ssh/{name}.seq"));
+        let from = pattern.find("\npattern ").unwrap();
+        assert!(text.contains(&format!("```{}```", &pattern[from..])), "{name}");
     }
 }
 
