@@ -8,37 +8,46 @@ root=$PWD
 list=$root/tests/mutants.tsv
 scratch=${SEQUOR_MUTANTS:-${TMPDIR:-/tmp}/sequor-mutants}
 # The tests that are asked, the quickest first; the others only if those notice nothing.
-stages=("differential::" "order::" "engine_memory::" "scenarios::")
+stages=(differential order engine_memory)
+helpers=(generate harness naive)
 
 export CARGO_TARGET_DIR=$scratch/target CARGO_PROFILE_DEV_DEBUG=0
 export SEQUOR_CASES=${SEQUOR_CASES:-1500} SEQUOR_NO_SHRINK=1 RUST_BACKTRACE=0
 
-# Brings the copy to what the sources are; files that do not differ keep their times, and are not built again.
+# Puts a file into the copy. One that does not differ keeps its time, and is not built again.
+replace() {
+  cmp -s "$1" "$scratch/copy/$2" && return
+  mkdir -p "$scratch/copy/$(dirname "$2")"
+  cp "$1" "$scratch/copy/$2"
+}
+
+# Brings the copy to what the sources are.
 refresh() {
   mkdir -p "$scratch/copy"
-  (cd "$root" && git ls-files -z --cached --others --exclude-standard -- src tests patterns examples benches Cargo.lock rust-toolchain.toml) |
+  (cd "$root" && git ls-files -z --cached --others --exclude-standard -- src tests examples benches Cargo.lock rust-toolchain.toml) |
     while IFS= read -r -d '' file; do
       [ -f "$root/$file" ] || continue
-      cmp -s "$root/$file" "$scratch/copy/$file" && continue
-      mkdir -p "$scratch/copy/$(dirname "$file")"
-      cp "$root/$file" "$scratch/copy/$file"
+      [ "$file" = tests/it/main.rs ] || replace "$root/$file" "$file"
     done
-  # Only the library and its tests are built.
+  # Only the library and these tests are built.
   rm -f "$scratch/copy/src/main.rs"
   sed -e '/^\[\[bin\]\]/,/^$/d' -e '/^default-run/d' "$root/Cargo.toml" >"$scratch/Cargo.toml"
-  cmp -s "$scratch/Cargo.toml" "$scratch/copy/Cargo.toml" || cp "$scratch/Cargo.toml" "$scratch/copy/Cargo.toml"
+  {
+    echo '#![allow(clippy::unwrap_used)]'
+    printf 'mod %s;\n' "${stages[@]}" "${helpers[@]}"
+  } >"$scratch/main.rs"
+  replace "$scratch/Cargo.toml" Cargo.toml
+  replace "$scratch/main.rs" tests/it/main.rs
 }
 
 run_tests() {
   local stage
   for stage in "${stages[@]}"; do
-    # shellcheck disable=SC2086 # several words: several names
-    (cd "$scratch/copy" && timeout 300 cargo test --quiet --locked --test it -- $stage) >"$scratch/log" 2>&1 || return 1
+    (cd "$scratch/copy" && timeout 300 cargo test --quiet --locked --test it -- "$stage::") >"$scratch/log" 2>&1 || return 1
   done
 }
 
 refresh
-if [ -z "${SEQUOR_SHARED:-}" ] && [ -d "$root/../shared" ]; then export SEQUOR_SHARED=$root/../shared; fi
 echo "without a mistake ..."
 run_tests || { tail -n 40 "$scratch/log"; echo "the tests fail as it is: nothing to learn from mistakes" >&2; exit 1; }
 
@@ -65,7 +74,7 @@ while IFS=$'\t' read -r name file find replace; do
     caught=$((caught + 1))
     echo "caught    $name  ($(grep -m 1 -o '^    [a-z_]*::[a-z_:]*$' "$scratch/log" | tr -d ' ' || echo "no end"))"
   fi
-  cp "$root/$file" "$scratch/copy/$file"
+  replace "$root/$file" "$file"
 done <"$list"
 
 echo "$caught of $seeded caught"
