@@ -166,6 +166,19 @@ fn without_a_window_only_what_still_waits_is_held() {
     assert_eq!(run.engine.held(), (1, 1, 1), "the last `a` waits for ever");
 }
 
+#[test]
+fn a_path_that_several_positions_account_for_is_held_once() {
+    // Each path is some of the events up to now, one right after the other; where the group's first iteration ended is
+    // no difference. The paths do not share steps: each began with an event of its own.
+    let mut run = Run::of("pattern p key by k match (a+: a consecutive){2} consecutive next z: z within 1h");
+    for events in 1..=20 {
+        run.lines(0, format!("{{\"type\":\"a\",\"ts\":{},\"k\":1}}\n", events * 10_000).into_bytes());
+        // The last one waits for its watermark.
+        let taken = events - 1;
+        assert_eq!(run.engine.held(), (taken.min(1), taken * (taken + 1) / 2, taken));
+    }
+}
+
 /// The table of states forgets those that no partial match is in when it has grown large; nothing of it shows.
 #[test]
 fn more_states_than_a_table_keeps_find_the_same_matches() {

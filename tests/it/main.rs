@@ -20,5 +20,6 @@ mod harness;
 mod language;
 mod naive;
 mod order;
+mod rare;
 mod scenarios;
 mod tidy;
