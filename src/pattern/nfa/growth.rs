@@ -11,6 +11,7 @@ use std::cmp::Ordering;
 
 use super::{Automaton, Edge, PositionId, Target, components::components};
 use crate::pattern::ast::LinkKind;
+use crate::pattern::expr::Expr;
 use crate::pattern::plan::{Plan, Stage, StageId};
 
 /// How the number of partial matches of one key grows.
@@ -165,7 +166,15 @@ impl<'a> Waits<'a> {
             && edge.target != Target::NextEvent
             && !edge.yields_to.contains(&event_of)
             && !edge.not_followed.contains(&event_of)
-            && (edge.link == LinkKind::FollowedByAny || self.target(edge) != Some(event_of))
+            && (edge.link == LinkKind::FollowedByAny
+                || self.target(edge) != Some(event_of)
+                || self.depends(event_of))
+    }
+
+    /// Whether a stage may accept an event for one partial match and not for another.
+    fn depends(&self, stage: StageId) -> bool {
+        let Stage { condition, until, .. } = &self.stages[stage];
+        condition.iter().chain(until).any(Expr::is_iterative)
     }
 
     /// Whether partial matches can gather here while others go round the loop that they left.
