@@ -17,6 +17,7 @@ mod path;
 mod payload;
 mod route;
 mod runner;
+mod saved;
 mod set;
 mod shard;
 mod skip;
@@ -26,5 +27,6 @@ mod table;
 mod truths;
 
 pub use matched::{Kind, MatchSink, MatchView, Order};
+pub use saved::Damaged;
 pub use set::PatternSet;
-pub use shard::{Counters, Engine};
+pub use shard::{Counters, Engine, SavedKey};

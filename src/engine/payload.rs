@@ -111,6 +111,11 @@ impl Payloads {
         (&page.text, &page.slots[place.slots as usize..][..self.width])
     }
 
+    /// An event's own text.
+    pub(crate) fn text(&self, place: Place) -> &str {
+        &self.pages[place.page as usize].text[place.text as usize..][..place.len as usize]
+    }
+
     /// Whether most of what pages hold belongs to no event any more.
     pub(crate) fn is_sparse(&self) -> bool {
         self.used > LEAN_BYTES && self.used / 4 > self.alive

@@ -6,12 +6,13 @@ use hashbrown::hash_table::Entry;
 use super::deadlines::Deadlines;
 use super::key_state::{KeyState, Visit, some_event};
 use super::matched::Kind;
+use super::saved::{self, Damaged, Loader};
 use super::set::{Compiled, PatternSet};
 use super::skip;
 use super::store::{NONE, Store};
 use super::table::{DEAD, NOTHING, START, StateId, Table, Take};
 use super::truths::{Current, KeyHash, Truths};
-use crate::event::key::{KeyHasher, same_key};
+use crate::event::key::{KeyHasher, has_key, same_key};
 use crate::event::{Row, Timestamp};
 use crate::pattern::plan::{Skip, Within};
 
@@ -180,6 +181,48 @@ impl Runner {
                 *entry.get_mut() = state.first;
             }
         }
+    }
+
+    /// Encodes all keys and drops them.
+    pub(crate) fn unload(&mut self, store: &mut Store) -> Vec<Vec<u8>> {
+        let mut saved = Vec::new();
+        for first in self.keys.drain() {
+            let mut key = KeyState { first, hash: 0 };
+            saved.push(saved::encode(key, store, &self.table));
+            key.clear(store);
+        }
+        saved
+    }
+
+    /// Goes on with a key that was encoded.
+    pub(crate) fn load(
+        &mut self,
+        bytes: &[u8],
+        loader: &mut Loader,
+        set: &PatternSet,
+        hasher: &KeyHasher,
+        store: &mut Store,
+    ) -> Result<(), Damaged> {
+        let pattern = &set.patterns[self.number as usize];
+        let slots = &set.schema().keys[pattern.key];
+        let mut key = loader.load(bytes, pattern, set.kept_fields, store, &mut self.table)?;
+        let row = store.row(some_event(store, key.first));
+        let hash = hasher.hash(&row, slots) as u32;
+        let is_same = |&first: &u32| is_key(store, first, hash, &row, slots);
+        if !has_key(row.slots, slots) || self.keys.find(spread(hash), is_same).is_some() {
+            key.clear(store);
+            return Err(Damaged { at: 0, expected: "a key that is not there yet" });
+        }
+        key.set_hash(hash, store);
+        if let Some(within) = pattern.within {
+            for run in key.runs(store) {
+                let step = store.nodes[run];
+                let event = if within.between_events { step.event } else { step.first };
+                self.deadlines.load(store.time(event).plus(within.span), event, store.sequence(event));
+            }
+        }
+        self.keys.insert_unique(spread(hash), key.first, |&first| spread(store.groups[first].hash));
+        Ok(())
     }
 
     /// Gives memory back where few keys are left.

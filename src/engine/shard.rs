@@ -9,6 +9,7 @@ use super::gate::Gate;
 use super::matched::{Kind, MatchSink, MatchView, Order};
 use super::route::Route;
 use super::runner::{Found, Runner, Scratch};
+use super::saved::{Damaged, Loader};
 use super::set::PatternSet;
 use super::store::{NONE, Store};
 use super::truths::{Current, KeyHash};
@@ -26,6 +27,15 @@ pub struct Counters {
     pub type_errors: u64,
     /// By pattern: events that lacked its key. Counted by the first shard alone.
     pub without_key: Vec<u64>,
+}
+
+/// What one key of one pattern held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SavedKey {
+    /// The pattern's number.
+    pub pattern: u32,
+    /// The encoded state.
+    pub bytes: Vec<u8>,
 }
 
 /// One shard.
@@ -128,6 +138,35 @@ impl Engine {
     /// How many partial matches there are now, over all patterns and keys.
     pub fn partial_matches(&self) -> usize {
         self.runners.iter().map(|runner| runner.partial_matches(&self.store)).sum()
+    }
+
+    /// Encodes the state of every key, one by one, and drops it. What is not kept by key stays: how far time has come,
+    /// and what was counted.
+    pub fn unload(&mut self) -> Vec<SavedKey> {
+        let mut saved = Vec::new();
+        for (pattern, runner) in (0..).zip(&mut self.runners) {
+            let keys = runner.unload(&mut self.store).into_iter();
+            saved.extend(keys.map(|bytes| SavedKey { pattern, bytes }));
+        }
+        saved
+    }
+
+    /// Goes on with keys that were encoded by an engine of the same patterns. What is damaged is refused by itself; the
+    /// other keys are loaded all the same.
+    pub fn load(&mut self, keys: &[SavedKey]) -> Result<(), Damaged> {
+        let mut loader = Loader::default();
+        let mut result = Ok(());
+        for SavedKey { pattern, bytes } in keys {
+            let loaded = match self.runners.get_mut(*pattern as usize) {
+                Some(runner) => runner.load(bytes, &mut loader, &self.set, &self.hasher, &mut self.store),
+                None => Err(Damaged { at: 0, expected: "a pattern that is there" }),
+            };
+            result = result.and(loaded);
+        }
+        loader.finish(&mut self.store);
+        let of = |(number, runner): (u32, &Runner)| Some(Reverse((runner.next_deadline()?, number)));
+        self.due = (0..).zip(&self.runners).filter_map(of).collect();
+        result
     }
 
     #[inline]

@@ -159,6 +159,11 @@ impl Store {
         Row { head, text, unescaped: text, slots }
     }
 
+    /// The text of a kept event: its object, and behind it the unescaped strings of its fields.
+    pub(crate) fn text(&self, event: u32) -> &str {
+        self.payloads.text(self.events[event].place)
+    }
+
     /// The time of a kept event.
     #[inline]
     pub(crate) fn time(&self, event: u32) -> Timestamp {

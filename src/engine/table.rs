@@ -26,12 +26,12 @@ const DENSE: usize = 8;
 
 /// What is waited for since one position accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Thread {
-    position: PositionId,
+pub(crate) struct Thread {
+    pub(crate) position: PositionId,
     /// Whether no event has come since: strict links and `not next` look at the next one.
-    fresh: bool,
+    pub(crate) fresh: bool,
     /// The position's edges that are still waited along.
-    alive: Vec<u32>,
+    pub(crate) alive: Vec<u32>,
 }
 
 /// The thread before the first event stands at no position.
@@ -131,6 +131,20 @@ impl Table {
             *state = self.state(pattern, old.states[*state as usize].threads.clone());
         }
         self.limit = LIMIT.max(self.states.len() * 2);
+    }
+
+    /// What a state waits for: it means the same in every table of the pattern.
+    pub(crate) fn threads(&self, state: StateId) -> &[Thread] {
+        &self.states[state as usize].threads
+    }
+
+    /// The state that waits for this; none if the pattern has no such waits.
+    pub(crate) fn restore(&mut self, pattern: &Compiled, threads: Vec<Thread>) -> Option<StateId> {
+        let exists = |thread: &Thread| {
+            let position = pattern.automaton.positions.get(thread.position as usize);
+            position.is_some_and(|p| thread.alive.iter().all(|&edge| (edge as usize) < p.edges.len()))
+        };
+        threads.iter().all(exists).then(|| self.state(pattern, threads))
     }
 
     /// The cell of a state for the given conditions.

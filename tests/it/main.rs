@@ -21,5 +21,7 @@ mod language;
 mod naive;
 mod order;
 mod rare;
+mod saved;
 mod scenarios;
+mod stepwise;
 mod tidy;
