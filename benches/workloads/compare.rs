@@ -2,7 +2,7 @@
 //! turns, so that what else runs on the machine meets both.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -14,10 +14,14 @@ type Figures = BTreeMap<(String, String), (f64, f64)>;
 
 /// Compares each of these workloads with how it does in another revision. `passed` are arguments for both programs.
 pub(crate) fn run(revision: &str, workloads: &[&str], passed: &[String], times: usize) -> Result<(), String> {
-    let other = build(revision)?;
+    let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("../compare");
+    std::fs::create_dir_all(&place).map_err(|e| format!("cannot make {}: {e}", place.display()))?;
+    // A copy, because building the other revision puts another program in this one's place.
+    let this = place.join("now");
+    copy(&std::env::current_exe().map_err(|e| e.to_string())?, &this)?;
+    let other = build(revision, &place)?;
     let known = output(Command::new(&other).arg("--list"))
         .map_err(|why| format!("the benchmarks of {revision} are too old to be compared with: {why}"))?;
-    let this = std::env::current_exe().map_err(|e| e.to_string())?;
     println!("{:<34} {:>12} {:>12} {:>7}", "events/s of CPU", revision, "now", "ratio");
     for workload in workloads {
         if !known.lines().any(|name| name == *workload) {
@@ -64,32 +68,33 @@ fn measured(program: &PathBuf, workload: &str, passed: &[String]) -> Result<Figu
     Ok(text.lines().filter_map(read).collect())
 }
 
-/// Builds the benchmarks of a revision; where the program is.
-fn build(revision: &str) -> Result<PathBuf, String> {
-    let commit = output(Command::new("git").args([
-        "rev-parse",
-        "--short=12",
-        "--verify",
-        &format!("{revision}^{{commit}}"),
-    ]))?;
-    let trees = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("compare");
-    let tree = trees.join(commit.trim());
-    if !tree.exists() {
-        output(Command::new("git").args(["worktree", "prune"]))?;
-        output(Command::new("git").args(["worktree", "add", "--detach"]).arg(&tree).arg(commit.trim()))?;
+/// Builds the benchmarks of a revision, unless they are there; where the program is.
+fn build(revision: &str, place: &Path) -> Result<PathBuf, String> {
+    let commit = format!("{revision}^{{commit}}");
+    let commit = output(Command::new("git").args(["rev-parse", "--short=12", "--verify", &commit]))?;
+    let (tree, program) = (place.join("tree"), place.join(commit.trim()));
+    if program.exists() {
+        return Ok(program);
     }
+    // One that was interrupted may have left its tree.
+    let _ = Command::new("git").args(["worktree", "remove", "--force"]).arg(&tree).output();
+    output(Command::new("git").args(["worktree", "add", "--detach"]).arg(&tree).arg(commit.trim()))?;
+    // The same target directory: what both depend on is there already.
     let mut cargo = Command::new("cargo");
     cargo.args(["bench", "--bench", "workloads", "--no-run", "--message-format=json"]);
-    let said = output(cargo.current_dir(&tree).env("CARGO_TARGET_DIR", trees.join("target")))?;
+    let said = output(cargo.current_dir(&tree).env("CARGO_TARGET_DIR", place.join("..")))?;
     let built = |line: &str| {
         let line: Value = serde_json::from_str(line).ok()?;
         (line["target"]["name"] == "workloads").then(|| line["executable"].as_str().map(PathBuf::from))?
     };
-    let program = said.lines().find_map(built).ok_or(format!("{revision} has no benchmarks"))?;
-    // The next revision is built in the same place.
-    let kept = tree.with_extension("workloads");
-    std::fs::copy(&program, &kept).map_err(|e| format!("cannot copy {}: {e}", program.display()))?;
-    Ok(kept)
+    let built = said.lines().find_map(built).ok_or(format!("{revision} has no benchmarks"))?;
+    copy(&built, &program)?;
+    output(Command::new("git").args(["worktree", "remove", "--force"]).arg(&tree))?;
+    Ok(program)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    std::fs::copy(from, to).map(drop).map_err(|e| format!("cannot copy {}: {e}", from.display()))
 }
 
 /// What a command prints, or why it failed.
