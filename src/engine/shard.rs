@@ -76,9 +76,7 @@ impl Engine {
     pub fn process(&mut self, batch: &Batch, sink: &mut impl MatchSink) {
         // Once a batch: all shards count references to it in one place.
         let set = Arc::clone(&self.set);
-        for &(block, row) in &batch.events {
-            let block = &batch.blocks[block as usize];
-            let row = row as usize;
+        for (block, row) in batch.events() {
             let hashes = &block.key_hashes[row * block.key_width..(row + 1) * block.key_width];
             self.event(&set, block.row(row), hashes, sink);
         }
