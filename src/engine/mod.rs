@@ -9,9 +9,12 @@
 //! Not here: which events are late, in which order they come, where they come from and where matches go.
 
 mod condition;
+mod deadlines;
+mod gate;
 mod key_state;
 mod matched;
 mod path;
+mod payload;
 mod route;
 mod runner;
 mod set;
@@ -20,6 +23,7 @@ mod skip;
 mod slab;
 mod store;
 mod table;
+mod truths;
 
 pub use matched::{Kind, MatchSink, MatchView, Order};
 pub use set::PatternSet;

@@ -107,7 +107,7 @@ impl<'a> Env<'a> for Iterative<'a> {
                 back.and_then(|back| self.backwards(stage).nth(back))
             }
         };
-        event.map_or(Value::Null, |event| self.tested.around.read(&self.store.events[event].row(), attribute))
+        event.map_or(Value::Null, |event| self.tested.around.read(&self.store.row(event), attribute))
     }
     fn count(&self, stage: StageId) -> usize {
         self.backwards(stage).count()
@@ -116,7 +116,7 @@ impl<'a> Env<'a> for Iterative<'a> {
         let mut events: smallvec::SmallVec<[u32; 16]> = self.backwards(stage).collect();
         events.reverse();
         for event in events {
-            with(self.tested.around.read(&self.store.events[event].row(), attribute));
+            with(self.tested.around.read(&self.store.row(event), attribute));
         }
     }
     fn key(&self, _: usize) -> Value<'a> {
@@ -139,10 +139,7 @@ pub(crate) struct Selected<'a> {
 impl<'a> Selected<'a> {
     pub(crate) fn events(&self, stage: StageId) -> impl DoubleEndedIterator<Item = Row<'a>> + use<'a> {
         let store = self.store;
-        self.path
-            .iter()
-            .filter(move |(_, s)| *s as usize == stage)
-            .map(move |(event, _)| store.events[*event].row())
+        self.path.iter().filter(move |(_, s)| *s as usize == stage).map(move |(event, _)| store.row(*event))
     }
 }
 
@@ -170,7 +167,7 @@ impl<'a> Env<'a> for Selected<'a> {
     }
     fn key(&self, index: usize) -> Value<'a> {
         match (self.path.first(), self.key.get(index)) {
-            (Some((event, _)), Some(slot)) => self.store.events[*event].row().value(*slot),
+            (Some((event, _)), Some(slot)) => self.store.row(*event).value(*slot),
             _ => Value::Null,
         }
     }

@@ -42,6 +42,8 @@ pub(crate) struct State {
     threads: Vec<Thread>,
     /// The conditions that its cells depend on.
     pub(crate) care: Vec<AtomId>,
+    /// The same as a bit each, in a narrow table.
+    pub(crate) mask: u64,
     cells: Cells,
     /// Whether it completes a match at its deadline.
     pub(crate) at_deadline: bool,
@@ -54,6 +56,9 @@ enum Cells {
     Dense(Vec<u32>),
     Sparse(hashbrown::HashMap<Bits, u32, ahash::RandomState>),
 }
+
+/// Patterns with up to this many conditions have all their cells in one array as well.
+const NARROW: usize = 6;
 
 /// The conditions of a state that are true, in the order of its `care`.
 pub(crate) type Bits = SmallVec<[u64; 2]>;
@@ -83,6 +88,10 @@ pub(crate) struct Table {
     pub(crate) states: Vec<State>,
     numbers: hashbrown::HashMap<Vec<Thread>, StateId, ahash::RandomState>,
     pub(crate) cells: Vec<Cell>,
+    /// Where the pattern has few conditions: by state and all conditions that are true, the cell.
+    narrow: Vec<u32>,
+    /// How many conditions the pattern has.
+    atoms: usize,
     /// How many states or cells there may be before those that no partial match is in are forgotten.
     limit: usize,
 }
@@ -99,6 +108,8 @@ impl Table {
             states: Vec::new(),
             numbers: hashbrown::HashMap::default(),
             cells: vec![nothing],
+            narrow: Vec::new(),
+            atoms: pattern.atoms.len(),
             limit: LIMIT,
         };
         table.state(pattern, Vec::new());
@@ -130,6 +141,33 @@ impl Table {
             Cells::Sparse(cells) => cells.get(bits).copied().unwrap_or(UNKNOWN),
         };
         if known != UNKNOWN { known } else { self.make_cell(pattern, state, bits) }
+    }
+
+    /// Whether the pattern has so few conditions that one number says which are true.
+    #[inline]
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.atoms <= NARROW
+    }
+
+    /// The cell of a state of a narrow table: a bit for each condition of the pattern says which are true.
+    #[inline]
+    pub(crate) fn narrow_cell(&mut self, pattern: &Compiled, state: StateId, truths: u64) -> u32 {
+        let place = (state as usize) << self.atoms | truths as usize;
+        match self.narrow.get(place) {
+            Some(&known) if known != UNKNOWN => known,
+            _ => self.make_narrow_cell(pattern, state, truths),
+        }
+    }
+
+    #[cold]
+    fn make_narrow_cell(&mut self, pattern: &Compiled, state: StateId, truths: u64) -> u32 {
+        let care = &self.states[state as usize].care;
+        let bits = (0..).zip(care).map(|(i, &atom)| (truths >> atom & 1) << i).sum::<u64>();
+        let number = self.cell(pattern, state, &Bits::from_slice(&[bits]));
+        let place = (state as usize) << self.atoms | truths as usize;
+        self.narrow.resize(self.narrow.len().max(self.states.len() << self.atoms), UNKNOWN);
+        self.narrow[place] = number;
+        number
     }
 
     #[cold]
@@ -264,7 +302,8 @@ impl Table {
         let waits = alive().any(|e| e.target != Target::Deadline);
         let number = self.states.len() as StateId;
         self.numbers.insert(threads.clone(), number);
-        self.states.push(State { threads, care, cells, at_deadline, waits });
+        let mask = care.iter().filter(|&&atom| atom < 64).map(|atom| 1 << atom).sum();
+        self.states.push(State { threads, care, mask, cells, at_deadline, waits });
         number
     }
 }

@@ -146,7 +146,7 @@ fn part(text: &str, at: u32, len: u32) -> &str {
 pub struct Batch {
     /// The blocks that `runs` point into.
     pub blocks: Vec<Arc<Block>>,
-    /// (index into `blocks`, consecutive rows of it), in the order (time, position).
+    /// (index into `blocks`, consecutive rows of it, at least one), in the order (time, position).
     pub runs: Vec<(u32, Range<u32>)>,
 }
 
