@@ -59,32 +59,44 @@ impl Blocks {
     /// How many of a span's events are not after `up_to`.
     pub(super) fn count_up_to(&self, span: &Span, up_to: Timestamp) -> u32 {
         let heads = &self.heads(span.block)[span.rows.start as usize..span.rows.end as usize];
-        match heads.last() {
-            Some(last) if last.time <= up_to => heads.len() as u32,
-            _ => heads.partition_point(|head| head.time <= up_to) as u32,
+        // Mostly few of them, where events of several partitions alternate, or all.
+        let mut reach = 1;
+        while reach < heads.len() && heads[reach].time <= up_to {
+            reach *= 2;
         }
+        let known = reach / 2;
+        let open = &heads[known..reach.min(heads.len())];
+        (known + open.partition_point(|head| head.time <= up_to)) as u32
     }
 
-    /// A batch of spans, whose events leave with it.
-    pub(super) fn batch(&mut self, spans: impl Iterator<Item = Span>) -> Batch {
+    /// The first events of some spans, at most `max`, as a batch; they leave with it. How many spans have left as a whole.
+    pub(super) fn batch(&mut self, spans: &mut [Span], max: usize) -> (Batch, usize) {
         self.batches += 1;
-        let mut batch = Batch::default();
-        for Span { block, rows } in spans {
-            let place = self.place(block);
+        let mut batch = Batch { blocks: Vec::new(), runs: Vec::with_capacity(max.min(spans.len())) };
+        let (mut room, mut whole) = (max, 0);
+        for span in spans {
+            let (from, count) = (span.rows.start, span.rows.len().min(room));
+            if count == 0 {
+                break;
+            }
+            room -= count;
+            span.rows.start += count as u32;
+            whole += usize::from(span.rows.is_empty());
+            let place = self.place(span.block);
             let held = &mut self.held[place];
             if held.batch != self.batches {
                 held.batch = self.batches;
                 held.index = batch.blocks.len() as u32;
                 batch.blocks.extend(held.block.clone());
             }
-            held.events -= rows.len();
+            held.events -= count;
             if held.events == 0 {
                 held.block = None;
             }
-            batch.runs.push((held.index, rows));
+            batch.runs.push((held.index, from..span.rows.start));
         }
         self.forget();
-        batch
+        (batch, whole)
     }
 
     fn heads(&self, block: BlockNumber) -> &[Head] {

@@ -14,6 +14,8 @@ use crate::event::{Batch, TimeSpan, Timestamp};
 #[derive(Debug)]
 pub struct Ingest {
     partitions: Vec<Partition>,
+    /// The partitions as ties between them are broken: by position.
+    by_rank: Vec<usize>,
     blocks: Blocks,
     /// Events that may leave, in order, and how many spans of them have left.
     ready: Vec<Span>,
@@ -72,9 +74,11 @@ impl Ingest {
     /// Over these partitions. At most so many events may wait.
     pub fn new(partitions: &[PartitionSettings], limit: usize) -> Ingest {
         let place = |p: &PartitionSettings| (p.stream, p.number);
-        let rank = |this| partitions.iter().filter(|other| place(other) < place(this)).count() as u32;
+        let mut by_rank: Vec<usize> = (0..partitions.len()).collect();
+        by_rank.sort_by_key(|&index| place(&partitions[index]));
         Ingest {
-            partitions: partitions.iter().map(|this| Partition::new(this, rank(this))).collect(),
+            partitions: partitions.iter().map(Partition::new).collect(),
+            by_rank,
             blocks: Blocks::default(),
             ready: Vec::new(),
             left: 0,
@@ -137,22 +141,9 @@ impl Ingest {
         if ready.is_empty() {
             return None;
         }
-        let mut room = max.max(1);
-        let whole = ready.iter().take_while(|span| {
-            let fits = span.rows.len() <= room;
-            room -= if fits { span.rows.len() } else { 0 };
-            fits
-        });
-        let whole = whole.count();
-        let (whole, rest) = ready.split_at_mut(whole);
-        let part = rest.first_mut().filter(|_| room > 0).map(|span| {
-            let split = span.rows.start + room as u32;
-            let part = Span { block: span.block, rows: span.rows.start..split };
-            span.rows.start = split;
-            part
-        });
-        self.left += whole.len();
-        Some(self.blocks.batch(whole.iter().cloned().chain(part)))
+        let (batch, left) = self.blocks.batch(ready, max.max(1));
+        self.left += left;
+        Some(batch)
     }
 
     /// The late events and dead letters that may leave, in order.
@@ -176,11 +167,9 @@ impl Ingest {
         self.ready.clear();
         self.left = 0;
         let Some(watermark) = self.watermark() else { return };
-        for (partition, source) in self.partitions.iter_mut().zip(&mut self.sources) {
-            source.rank = partition.rank;
-            partition.release(watermark, &self.blocks, &mut source.spans, &mut source.entries);
+        for (partition, Source { spans, entries }) in self.partitions.iter_mut().zip(&mut self.sources) {
+            self.waiting -= partition.release(watermark, &self.blocks, spans, entries);
         }
-        merge(&self.sources, &self.blocks, &mut self.ready);
-        self.waiting -= self.ready.iter().map(|span| span.rows.len()).sum::<usize>();
+        merge(self.by_rank.iter().map(|&index| &self.sources[index]), &self.blocks, &mut self.ready);
     }
 }

@@ -15,7 +15,6 @@ use crate::event::{Block, TimeSpan, Timestamp};
 #[derive(Debug)]
 pub(super) struct Partition {
     pub(super) number: u32,
-    pub(super) rank: u32,
     bound: TimeSpan,
     /// The highest event time so far.
     pub(super) highest: Option<Timestamp>,
@@ -29,10 +28,9 @@ pub(super) struct Partition {
 }
 
 impl Partition {
-    pub(super) fn new(settings: &PartitionSettings, rank: u32) -> Partition {
+    pub(super) fn new(settings: &PartitionSettings) -> Partition {
         Partition {
             number: settings.number,
-            rank,
             bound: TimeSpan(settings.out_of_orderness.0.max(0)),
             highest: None,
             ended: false,
@@ -85,6 +83,7 @@ impl Partition {
                 self.in_order.push_back(Span { block: number, rows: from as u32..row as u32 });
                 in_order += row - from;
             }
+            stragglers.reserve(end - row);
             while row < end && block.heads[row].time < highest {
                 let head = &block.heads[row];
                 // At or below the watermark, without its overflow.
@@ -105,14 +104,14 @@ impl Partition {
         self.rejected.push_back(Rejected { reached: self.highest, partition: self.number, offset, kind });
     }
 
-    /// Moves what waits up to a time to `spans` and `entries`, each in order.
+    /// Moves what waits up to a time to `spans` and `entries`, each in order. How many events that are.
     pub(super) fn release(
         &mut self,
         up_to: Timestamp,
         blocks: &Blocks,
         spans: &mut Vec<Span>,
         entries: &mut Vec<Entry>,
-    ) {
+    ) -> usize {
         spans.clear();
         while let Some(span) = self.in_order.front_mut() {
             let count = blocks.count_up_to(span, up_to);
@@ -127,5 +126,6 @@ impl Partition {
             spans.extend(self.in_order.pop_front());
         }
         self.stragglers.release(up_to, entries);
+        entries.len() + spans.iter().map(|span| span.rows.len()).sum::<usize>()
     }
 }

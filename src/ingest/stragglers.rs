@@ -5,7 +5,7 @@ use crate::event::Timestamp;
 
 /// Runs that may wait side by side: merging them as they leave is cheaper than merging them as they come, as long as they
 /// are few.
-const RUNS_MAX: usize = 8;
+const RUNS_MAX: usize = 32;
 
 /// From so many on, entries are sorted by the bytes of their times.
 const RADIX_MIN: usize = 128;
@@ -91,7 +91,7 @@ impl Stragglers {
         }
         self.runs.retain(|run| !run.entries.is_empty());
         if parts > 1 {
-            out.sort_by_key(|entry| entry.time);
+            sort(out, &mut self.spare);
         }
     }
 }
@@ -108,11 +108,10 @@ fn sort(entries: &mut Vec<Entry>, spare: &mut Vec<Entry>) {
         entries.sort_by_key(|entry| entry.time);
         return;
     }
-    spare.clear();
-    spare.extend_from_slice(entries);
+    spare.resize(entries.len(), entries[0]);
     for byte in 0..bytes {
-        let digit = |entry: &Entry| (entry.time.0.abs_diff(lowest.0) >> (8 * byte)) as usize & 0xff;
-        let mut places = [0; 256];
+        let digit = |entry: &Entry| usize::from((entry.time.0.wrapping_sub(lowest.0) >> (8 * byte)) as u8);
+        let mut places = [0_usize; 256];
         entries.iter().for_each(|entry| places[digit(entry)] += 1);
         let mut next = 0;
         for place in &mut places {
