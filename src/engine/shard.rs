@@ -45,8 +45,8 @@ pub struct Engine {
     /// By type: the patterns to run.
     routes: Vec<Vec<Route>>,
     gates: Vec<Gate>,
-    /// The events of a batch that pass, by their places in it.
-    concerned: Vec<u32>,
+    /// The events of a batch that pass: number in the batch, block, and row.
+    concerned: Vec<(u64, u32, u32)>,
     hasher: KeyHasher,
     shard: u64,
     shards: u64,
@@ -97,26 +97,28 @@ impl Engine {
         let set = Arc::clone(&self.set);
         let mut concerned = std::mem::take(&mut self.concerned);
         concerned.clear();
-        for (number, &(block, row)) in (0..).zip(&batch.events) {
-            let block = &batch.blocks[block as usize];
-            let row = row as usize;
-            let slots = &block.slots[row * block.width..][..block.width];
-            let gate = &self.gates[block.heads[row].kind.0 as usize];
-            if gate.passes(slots, &block.text, &set.predicates) {
-                concerned.push(number);
+        let mut number = 0_u64;
+        for (index, rows) in &batch.runs {
+            let block = &*batch.blocks[*index as usize];
+            for row in rows.start..rows.end {
+                let slots = &block.slots[row as usize * block.width..][..block.width];
+                let gate = &self.gates[block.heads[row as usize].kind.0 as usize];
+                if gate.passes(slots, &block.text, &set.predicates) {
+                    concerned.push((number, *index, row));
+                }
+                number += 1;
             }
         }
-        for &number in &concerned {
-            let (block, row) = batch.events[number as usize];
-            let block = &batch.blocks[block as usize];
+        for &(number, index, row) in &concerned {
+            let block = &*batch.blocks[index as usize];
             let row = row as usize;
             let hashes = &block.key_hashes[row * block.key_width..][..block.key_width];
-            self.event(&set, block.row(row), self.sequence + u64::from(number), hashes, sink);
+            self.event(&set, block.row(row), self.sequence + number, hashes, sink);
         }
         self.concerned = concerned;
-        self.sequence += batch.events.len() as u64;
-        if let Some(&(block, row)) = batch.events.last() {
-            self.advance(batch.blocks[block as usize].heads[row as usize].time, sink);
+        self.sequence += number;
+        if let Some((index, rows)) = batch.runs.last() {
+            self.advance(batch.blocks[*index as usize].heads[rows.end as usize - 1].time, sink);
         }
     }
 
