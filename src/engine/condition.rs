@@ -1,6 +1,7 @@
 //! When a stage accepts: conditions split into what depends on the tested event alone, evaluated at most once an
 //! event for all patterns together, and the rest, evaluated per partial match.
 
+use super::index::Need;
 use super::path::Unary;
 use crate::event::{Row, Slot, TypeId, Value};
 use crate::pattern::eval::{self, holds};
@@ -18,6 +19,8 @@ pub(crate) struct Condition {
     pub(crate) unary: Vec<PredicateId>,
     /// What depends on the partial match as well.
     pub(crate) iterative: Vec<Expr>,
+    /// What an event must have for it to be true; none where only evaluating it can tell.
+    pub(crate) need: Option<Need>,
 }
 
 /// A set of types, one bit each.
@@ -35,6 +38,15 @@ impl Types {
             Types::Any => true,
             Types::One(only) => *only == kind,
             Types::Set(all) => all.contains(&kind),
+        }
+    }
+
+    /// The types by name; none where it is any.
+    pub(crate) fn named(&self) -> &[TypeId] {
+        match self {
+            Types::Any => &[],
+            Types::One(only) => std::slice::from_ref(only),
+            Types::Set(all) => all,
         }
     }
 }
@@ -70,14 +82,6 @@ impl Predicates {
 
     pub(crate) fn len(&self) -> usize {
         self.all.len()
-    }
-
-    /// The field and the text of a predicate that asks whether they are equal.
-    pub(crate) fn equal_text(&self, id: PredicateId) -> Option<(usize, &str)> {
-        match &self.all[id as usize] {
-            Predicate::Text(slot, true, text) => Some((*slot, text)),
-            _ => None,
-        }
     }
 
     /// Whether a predicate is true of the row.

@@ -1,7 +1,7 @@
 //! Ordered events in, matches out, per key. Pure: no I/O, no clock, no tasks; given the same events in the same order
 //! it finds the same matches in the same order, however the events are cut into batches.
 //!
-//! In reading order: [`PatternSet`] is what is installed; `route` tells which of it an event concerns; `table` turns an
+//! In reading order: [`PatternSet`] is what is installed; `route` and `index` tell which of it an event concerns; `table` turns an
 //! automaton into states and cells; `key_state` is what a key holds, made of the paths in `store`; `runner` moves one
 //! pattern by one event or to one deadline; `skip` decides which complete matches are taken; [`Engine`] is one shard of
 //! it all; [`MatchView`] is what comes out.
@@ -9,6 +9,7 @@
 //! Not here: which events are late, in which order they come, where they come from and where matches go.
 
 mod condition;
+mod index;
 mod key_state;
 mod matched;
 mod path;

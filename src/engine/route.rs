@@ -1,94 +1,87 @@
-//! Which patterns an event concerns. Where patterns ask for one text of a field before all else (`merchant == "m7"`),
-//! one look-up finds those that ask for the event's text, however many there are.
+//! Which patterns an event concerns, by its type: first those that any type concerns, then those that name it.
 
-use super::condition::Predicates;
-use super::set::{Compiled, PatternSet};
-use crate::event::{Row, TypeId, Value};
+use super::condition::Types;
+use super::index::{Index, Tokens};
+use super::set::Compiled;
+use crate::event::{Row, TypeId};
 
-/// So many patterns have to ask for texts of a field before they are looked up instead of asked one by one.
-const INDEXED_MIN: usize = 4;
-
-/// Patterns with one key specification that have to see events of one type.
+/// Patterns with one key specification and the same streams that have to see events of one type, or of any.
 #[derive(Debug)]
 pub(crate) struct Route {
     /// The key specification's number.
     pub(crate) key: usize,
-    /// All of them.
+    /// By rank of a stream: whether the patterns read it.
+    pub(crate) streams: Vec<bool>,
+    /// All of them, in their order.
     pub(crate) patterns: Vec<u32>,
-    /// Those among them that see every event.
-    always: Vec<u32>,
-    /// The others, by a field.
-    by_field: Vec<ByText>,
+    index: Index,
 }
 
-/// Patterns that an event concerns only if a field of it has one of their texts.
-#[derive(Debug)]
-struct ByText {
-    slot: usize,
-    /// By text.
-    asking: hashbrown::HashMap<String, Vec<u32>, ahash::RandomState>,
-    /// All of them.
-    patterns: Vec<u32>,
+/// The routes of a set of patterns.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    /// For events of any type.
+    any: Vec<Route>,
+    /// By type: for its events alone.
+    of_type: Vec<Vec<Route>>,
+}
+
+impl Routes {
+    pub(crate) fn new(patterns: &[Compiled], types: usize) -> Routes {
+        let mut of_type = Vec::new();
+        of_type.resize_with(TypeId::FIRST_NAMED as usize + types, Vec::new);
+        let mut routes = Routes { any: Vec::new(), of_type };
+        for (number, pattern) in (0..).zip(patterns) {
+            if pattern.sees_all || pattern.atoms.iter().any(|atom| atom.types == Types::Any) {
+                route(&mut routes.any, pattern).add(number, pattern, |_| true);
+                continue;
+            }
+            let mut kinds: Vec<TypeId> =
+                pattern.atoms.iter().flat_map(|atom| atom.types.named()).copied().collect();
+            kinds.sort_unstable();
+            kinds.dedup();
+            for kind in kinds {
+                let of_kind = &mut routes.of_type[kind.0 as usize];
+                route(of_kind, pattern).add(number, pattern, |types| types.has(kind));
+            }
+        }
+        routes.any.iter_mut().chain(routes.of_type.iter_mut().flatten()).for_each(|r| r.index.finish());
+        routes
+    }
+
+    /// The routes of events of a type. No pattern is on two of them.
+    #[inline]
+    pub(crate) fn of(&self, kind: TypeId) -> impl Iterator<Item = &Route> {
+        self.any.iter().chain(&self.of_type[kind.0 as usize])
+    }
+}
+
+/// The route of a pattern among those of a type.
+fn route<'a>(routes: &'a mut Vec<Route>, pattern: &Compiled) -> &'a mut Route {
+    let same = |route: &Route| route.key == pattern.key && route.streams == pattern.streams;
+    let at = routes.iter().position(same).unwrap_or_else(|| {
+        let streams = pattern.streams.clone();
+        routes.push(Route { key: pattern.key, streams, patterns: Vec::new(), index: Index::default() });
+        routes.len() - 1
+    });
+    &mut routes[at]
 }
 
 impl Route {
-    pub(crate) fn new(key: usize) -> Route {
-        Route { key, patterns: Vec::new(), always: Vec::new(), by_field: Vec::new() }
-    }
-
-    /// Sorts the patterns by what they ask for first of events of a type.
-    pub(crate) fn index(&mut self, kind: TypeId, set: &PatternSet) {
-        for &number in &self.patterns {
-            let Some((slot, texts)) = texts(&set.patterns[number as usize], kind, &set.predicates) else {
-                self.always.push(number);
-                continue;
-            };
-            let at = self.by_field.iter().position(|f| f.slot == slot).unwrap_or_else(|| {
-                let asking = hashbrown::HashMap::default();
-                self.by_field.push(ByText { slot, asking, patterns: Vec::new() });
-                self.by_field.len() - 1
-            });
-            let field = &mut self.by_field[at];
-            field.patterns.push(number);
-            for text in texts {
-                let asking = field.asking.entry_ref(text).or_default();
-                if asking.last() != Some(&number) {
-                    asking.push(number);
-                }
-            }
+    /// Adds a pattern by its conditions on the types in question.
+    fn add(&mut self, number: u32, pattern: &Compiled, concerns: impl Fn(&Types) -> bool) {
+        self.patterns.push(number);
+        let asked = || pattern.atoms.iter().filter(|atom| concerns(&atom.types));
+        if pattern.sees_all || asked().any(|atom| atom.need.is_none()) {
+            self.index.add_always(number);
+        } else {
+            asked().flat_map(|atom| &atom.need).for_each(|need| self.index.add(number, need));
         }
-        let few = self.by_field.extract_if(.., |field| field.patterns.len() < INDEXED_MIN);
-        self.always.extend(few.flat_map(|field| field.patterns));
     }
 
-    /// Calls `with` for the patterns that an event may change something for.
+    /// Tells the patterns that an event may change something for, each once, in their order.
     #[inline]
-    pub(crate) fn concerned(&self, row: &Row<'_>, mut with: impl FnMut(u32)) {
-        self.always.iter().copied().for_each(&mut with);
-        for field in &self.by_field {
-            let concerned = match row.value(field.slot) {
-                Value::Null => continue,
-                Value::Str(text) => match field.asking.get(text.as_ref()) {
-                    Some(asking) => asking,
-                    None => continue,
-                },
-                // Something else than text is a type error for each of them.
-                _ => &field.patterns,
-            };
-            concerned.iter().copied().for_each(&mut with);
-        }
+    pub(crate) fn concerned(&self, row: &Row<'_>, tokens: &Tokens, into: &mut Vec<u32>) {
+        self.index.concerned(row, tokens, into);
     }
-}
-
-/// The texts that a pattern asks for first of all of an event of a type, and of which field; none where some condition
-/// asks for something else, or where any event can change a partial match.
-fn texts<'a>(pattern: &Compiled, kind: TypeId, predicates: &'a Predicates) -> Option<(usize, Vec<&'a str>)> {
-    if pattern.sees_all {
-        return None;
-    }
-    let asked = pattern.atoms.iter().filter(|atom| atom.types.has(kind));
-    let asked: Vec<(usize, &str)> =
-        asked.map(|atom| predicates.equal_text(*atom.unary.first()?)).collect::<Option<_>>()?;
-    let slot = asked.first()?.0;
-    asked.iter().all(|(s, _)| *s == slot).then(|| (slot, asked.into_iter().map(|(_, text)| text).collect()))
 }

@@ -2,10 +2,11 @@
 //! patterns are numbered together here, so that an event is read and tested once for all of them.
 
 use super::condition::{Condition, Predicates, Types};
+use super::index::{Need, Tokens};
 use super::path::Surroundings;
-use super::route::Route;
+use super::route::Routes;
 use crate::event::record::StreamSettings;
-use crate::event::{FieldPath, Schema, TypeId};
+use crate::event::{FieldPath, Schema};
 use crate::pattern::expr::{Attribute, Expr};
 use crate::pattern::nfa::{self, Automaton};
 use crate::pattern::plan::{Plan, Skip, Within};
@@ -21,6 +22,8 @@ pub struct PatternSet {
     schema: Schema,
     pub(crate) predicates: Predicates,
     pub(crate) around: Surroundings,
+    pub(crate) routes: Routes,
+    pub(crate) tokens: Tokens,
 }
 
 /// One pattern, ready to run.
@@ -67,6 +70,7 @@ impl PatternSet {
         types.dedup();
         let mut schema = Schema { types, ..Schema::default() };
         let mut predicates = Predicates::default();
+        let tokens = Tokens::default();
         let reads_type = plans.iter().any(|plan| {
             let of_stages = plan.stages.iter().flat_map(|s| s.condition.iter().chain(&s.until));
             let mut all = of_stages.chain(plan.select.iter().map(|(_, e)| e));
@@ -84,34 +88,16 @@ impl PatternSet {
         let type_slot = reads_type.then(|| schema.field(&FieldPath::dotted(&settings.type_field)));
         let patterns: Vec<Compiled> = plans
             .into_iter()
-            .map(|plan| Compiled::new(plan, &mut schema, &mut predicates, streams))
+            .map(|plan| Compiled::new(plan, &mut schema, &mut predicates, &tokens, streams))
             .collect();
         let around = Surroundings { type_slot, streams: streams.to_vec() };
-        PatternSet { patterns, schema, predicates, around }
+        let routes = Routes::new(&patterns, schema.types.len());
+        PatternSet { patterns, schema, predicates, around, routes, tokens }
     }
 
     /// What has to be read from events.
     pub fn schema(&self) -> &Schema {
         &self.schema
-    }
-
-    /// By type: the patterns that one of so many shards runs an event of it by. Keys divide keyed patterns among the
-    /// shards; patterns without a key are dealt out whole.
-    pub(crate) fn routes(&self, shard: u64, shards: u64) -> Vec<Vec<Route>> {
-        let of_type = |kind| {
-            let mut routes: Vec<Route> = (0..self.schema.keys.len()).map(Route::new).collect();
-            for (number, pattern) in (0..).zip(&self.patterns) {
-                let sees = pattern.sees_all || pattern.atoms.iter().any(|a| a.types.has(kind));
-                let ours = !pattern.key_names.is_empty() || u64::from(number) % shards == shard;
-                if sees && ours {
-                    routes[pattern.key].patterns.push(number);
-                }
-            }
-            routes.retain(|r| !r.patterns.is_empty());
-            routes.iter_mut().for_each(|route| route.index(kind, self));
-            routes
-        };
-        (0..TypeId::FIRST_NAMED + self.schema.types.len() as u32).map(TypeId).map(of_type).collect()
     }
 
     /// The patterns' names, in the order of their numbers.
@@ -121,12 +107,18 @@ impl PatternSet {
 }
 
 impl Compiled {
-    fn new(plan: Plan, schema: &mut Schema, predicates: &mut Predicates, streams: &[String]) -> Compiled {
+    fn new(
+        plan: Plan,
+        schema: &mut Schema,
+        predicates: &mut Predicates,
+        tokens: &Tokens,
+        streams: &[String],
+    ) -> Compiled {
         let automaton =
             nfa::compile(&plan, usize::MAX).unwrap_or(Automaton { positions: Vec::new(), start: Vec::new() });
         let slots: Vec<usize> = plan.fields.iter().map(|f| schema.field(f)).collect();
         let key_slots: Vec<usize> = plan.key.iter().map(|f| schema.field(f)).collect();
-        let mut atoms = Atoms { all: Vec::new(), names: Vec::new(), predicates };
+        let mut atoms = Atoms { all: Vec::new(), names: Vec::new(), predicates, tokens };
         let (mut accept, mut until) = (Vec::new(), Vec::new());
         for stage in &plan.stages {
             let types = match stage.types.as_deref() {
@@ -167,6 +159,7 @@ struct Atoms<'a> {
     all: Vec<Condition>,
     names: Vec<String>,
     predicates: &'a mut Predicates,
+    tokens: &'a Tokens,
 }
 
 impl Atoms<'_> {
@@ -175,16 +168,19 @@ impl Atoms<'_> {
         if let Some(known) = self.names.iter().position(|n| *n == name) {
             return known as AtomId;
         }
-        let mut condition = Condition { types, unary: Vec::new(), iterative: Vec::new() };
+        let mut condition = Condition { types, unary: Vec::new(), iterative: Vec::new(), need: None };
+        let mut parts = Vec::new();
         if let Some(expr) = expr {
             expr.conjuncts(&mut |part| {
                 if part.is_iterative() {
                     condition.iterative.push(part.clone());
                 } else {
                     condition.unary.push(self.predicates.intern(part));
+                    parts.push(part);
                 }
             });
         }
+        condition.need = Need::of(&parts, self.tokens);
         self.all.push(condition);
         self.names.push(name);
         self.all.len() as AtomId - 1

@@ -6,7 +6,6 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::matched::{Kind, MatchSink, MatchView, Order};
-use super::route::Route;
 use super::runner::{Current, Found, Memo, Runner};
 use super::set::PatternSet;
 use super::store::{NONE, Store};
@@ -30,8 +29,6 @@ pub struct Counters {
 #[derive(Debug)]
 pub struct Engine {
     set: Arc<PatternSet>,
-    /// By type: the patterns to run.
-    routes: Vec<Vec<Route>>,
     hasher: KeyHasher,
     shard: u64,
     shards: u64,
@@ -43,6 +40,8 @@ pub struct Engine {
     sequence: u64,
     moment: u64,
     found: Vec<Found>,
+    /// The patterns that the current event concerns.
+    concerned: Vec<u32>,
     sorter: Sorter,
     counters: Counters,
     type_errors: Cell<u64>,
@@ -54,7 +53,6 @@ impl Engine {
         let runners = set.patterns.iter().enumerate().map(|(i, p)| Runner::new(i as u32, p)).collect();
         let (shard, shards) = (u64::from(shard), u64::from(shards.max(1)));
         Engine {
-            routes: set.routes(shard, shards),
             hasher,
             shard,
             shards,
@@ -65,6 +63,7 @@ impl Engine {
             sequence: 0,
             moment: 0,
             found: Vec::new(),
+            concerned: Vec::new(),
             sorter: Sorter::default(),
             counters: Counters { without_key: vec![0; set.patterns.len()], ..Counters::default() },
             type_errors: Cell::new(0),
@@ -116,23 +115,26 @@ impl Engine {
             moment: self.moment,
         };
         self.sequence += 1;
-        for route in &self.routes[row.head.kind.0 as usize] {
+        for route in set.routes.of(row.head.kind) {
             let hash = hashes[route.key];
             let is_keyed = !set.schema().keys[route.key].is_empty();
             if self.shards > 1 && is_keyed && hash != 0 && (hash >> 32) % self.shards != self.shard {
                 continue;
             }
-            let of_stream =
-                |number: u32| set.patterns[number as usize].streams[row.head.position.stream as usize];
+            if !route.streams[row.head.position.stream as usize] {
+                continue;
+            }
             if hash == 0 {
-                for &number in route.patterns.iter().filter(|&&number| of_stream(number)) {
+                for &number in &route.patterns {
                     self.counters.without_key[number as usize] += u64::from(self.shard == 0);
                 }
                 continue;
             }
-            route.concerned(&row, |number| {
-                if !of_stream(number) {
-                    return;
+            route.concerned(&row, &set.tokens, &mut self.concerned);
+            for &number in &self.concerned {
+                // Patterns without a key are dealt out whole.
+                if !is_keyed && u64::from(number) % self.shards != self.shard {
+                    continue;
                 }
                 let runner = &mut self.runners[number as usize];
                 let before = runner.next_deadline();
@@ -140,7 +142,7 @@ impl Engine {
                 if let (None, Some(at)) = (before, runner.next_deadline()) {
                     self.due.push(Reverse((at, number)));
                 }
-            });
+            }
         }
         let kept = event.kept.get();
         self.emit(row.head.time, Some(&row), sink);
