@@ -1,7 +1,8 @@
 //! When a stage accepts: conditions split into what depends on the tested event alone, evaluated at most once an
 //! event for all patterns together, and the rest, evaluated per partial match.
 
-use super::index::Need;
+use smallvec::SmallVec;
+
 use super::path::Unary;
 use crate::event::{Row, Slot, TypeId, Value};
 use crate::pattern::eval::{self, holds};
@@ -16,11 +17,9 @@ pub(crate) struct Condition {
     /// The types that it accepts.
     pub(crate) types: Types,
     /// What depends on the tested event alone.
-    pub(crate) unary: Vec<PredicateId>,
+    pub(crate) unary: SmallVec<[PredicateId; 4]>,
     /// What depends on the partial match as well.
     pub(crate) iterative: Vec<Expr>,
-    /// What an event must have for it to be true; none where only evaluating it can tell.
-    pub(crate) need: Option<Need>,
 }
 
 /// A set of types, one bit each.
@@ -52,7 +51,7 @@ impl Types {
 }
 
 /// A predicate over the tested event, in the quickest form that its shape allows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Predicate {
     /// Field against a number.
     Number(usize, CompareOp, f64),
@@ -63,11 +62,11 @@ enum Predicate {
     General(Box<Expr>),
 }
 
-/// The predicates of all patterns, each once, and what they were for the current event.
-#[derive(Debug, Default)]
+/// The predicates of all patterns, each once.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Predicates {
     all: Vec<Predicate>,
-    names: std::collections::BTreeMap<String, PredicateId>,
+    names: hashbrown::HashMap<String, PredicateId, ahash::RandomState>,
 }
 
 impl Predicates {

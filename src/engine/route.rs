@@ -1,12 +1,14 @@
 //! Which patterns an event concerns, by its type: first those that any type concerns, then those that name it.
 
+use std::sync::Arc;
+
 use super::condition::Types;
-use super::index::{Index, Tokens};
+use super::index::{Index, Need, Tokens};
 use super::set::Compiled;
 use crate::event::{Row, TypeId};
 
 /// Patterns with one key specification and the same streams that have to see events of one type, or of any.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Route {
     /// The key specification's number.
     pub(crate) key: usize,
@@ -17,65 +19,79 @@ pub(crate) struct Route {
     index: Index,
 }
 
-/// The routes of a set of patterns.
-#[derive(Debug, Default)]
+/// The routes of a set of patterns. Those of one set and those of the set with one pattern more are the same but where
+/// the new one is.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Routes {
     /// For events of any type.
-    any: Vec<Route>,
+    any: Vec<Arc<Route>>,
     /// By type: for its events alone.
-    of_type: Vec<Vec<Route>>,
+    of_type: Vec<Vec<Arc<Route>>>,
 }
 
 impl Routes {
-    pub(crate) fn new(patterns: &[Compiled], types: usize) -> Routes {
-        let mut of_type = Vec::new();
-        of_type.resize_with(TypeId::FIRST_NAMED as usize + types, Vec::new);
-        let mut routes = Routes { any: Vec::new(), of_type };
-        for (number, pattern) in (0..).zip(patterns) {
-            if pattern.sees_all || pattern.atoms.iter().any(|atom| atom.types == Types::Any) {
-                route(&mut routes.any, pattern).add(number, pattern, |_| true);
-                continue;
+    /// Adds a pattern by what its conditions need. `finish` has to be called before events are looked up.
+    pub(crate) fn add(&mut self, number: u32, pattern: &Compiled, needs: &[Option<Need>]) {
+        if pattern.sees_all || pattern.atoms.iter().any(|atom| atom.types == Types::Any) {
+            return route(&mut self.any, pattern).add(number, pattern, needs, |_| true);
+        }
+        let mut kinds: Vec<TypeId> =
+            pattern.atoms.iter().flat_map(|atom| atom.types.named()).copied().collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        for kind in kinds {
+            if self.of_type.len() <= kind.0 as usize {
+                self.of_type.resize_with(kind.0 as usize + 1, Vec::new);
             }
-            let mut kinds: Vec<TypeId> =
-                pattern.atoms.iter().flat_map(|atom| atom.types.named()).copied().collect();
-            kinds.sort_unstable();
-            kinds.dedup();
-            for kind in kinds {
-                let of_kind = &mut routes.of_type[kind.0 as usize];
-                route(of_kind, pattern).add(number, pattern, |types| types.has(kind));
+            let of_kind = &mut self.of_type[kind.0 as usize];
+            route(of_kind, pattern).add(number, pattern, needs, |types| types.has(kind));
+        }
+    }
+
+    /// Makes ready what was added.
+    pub(crate) fn finish(&mut self) {
+        for route in self.any.iter_mut().chain(self.of_type.iter_mut().flatten()) {
+            if !route.index.is_finished() {
+                Arc::make_mut(route).index.finish();
             }
         }
-        routes.any.iter_mut().chain(routes.of_type.iter_mut().flatten()).for_each(|r| r.index.finish());
-        routes
     }
 
     /// The routes of events of a type. No pattern is on two of them.
     #[inline]
     pub(crate) fn of(&self, kind: TypeId) -> impl Iterator<Item = &Route> {
-        self.any.iter().chain(&self.of_type[kind.0 as usize])
+        let of_type = self.of_type.get(kind.0 as usize);
+        self.any.iter().chain(of_type.into_iter().flatten()).map(Arc::as_ref)
     }
 }
 
 /// The route of a pattern among those of a type.
-fn route<'a>(routes: &'a mut Vec<Route>, pattern: &Compiled) -> &'a mut Route {
-    let same = |route: &Route| route.key == pattern.key && route.streams == pattern.streams;
+fn route<'a>(routes: &'a mut Vec<Arc<Route>>, pattern: &Compiled) -> &'a mut Route {
+    let same = |route: &Arc<Route>| route.key == pattern.key && route.streams == pattern.streams;
     let at = routes.iter().position(same).unwrap_or_else(|| {
         let streams = pattern.streams.clone();
-        routes.push(Route { key: pattern.key, streams, patterns: Vec::new(), index: Index::default() });
+        let route = Route { key: pattern.key, streams, patterns: Vec::new(), index: Index::default() };
+        routes.push(Arc::new(route));
         routes.len() - 1
     });
-    &mut routes[at]
+    Arc::make_mut(&mut routes[at])
 }
 
 impl Route {
     /// Adds a pattern by its conditions on the types in question.
-    fn add(&mut self, number: u32, pattern: &Compiled, concerns: impl Fn(&Types) -> bool) {
+    fn add(
+        &mut self,
+        number: u32,
+        pattern: &Compiled,
+        needs: &[Option<Need>],
+        concerns: impl Fn(&Types) -> bool,
+    ) {
         self.patterns.push(number);
-        let asked = || pattern.atoms.iter().filter(|atom| concerns(&atom.types));
-        if pattern.sees_all || asked().any(|atom| atom.need.is_none()) {
+        let asked = || pattern.atoms.iter().zip(needs).filter(|(atom, _)| concerns(&atom.types));
+        if pattern.sees_all || asked().any(|(_, need)| need.is_none()) {
             self.index.add_always(number);
         } else {
-            asked().flat_map(|atom| &atom.need).for_each(|need| self.index.add(number, need));
+            asked().filter_map(|(_, need)| need.as_ref()).for_each(|need| self.index.add(number, need));
         }
     }
 

@@ -65,6 +65,11 @@ impl Memo {
         Memo { answers: vec![0; len] }
     }
 
+    /// Makes room for so many.
+    pub(crate) fn grow(&mut self, len: usize) {
+        self.answers.resize(len, 0);
+    }
+
     #[inline]
     fn get(&mut self, index: u32, sequence: u64, ask: impl FnOnce() -> u64) -> u64 {
         let known = self.answers[index as usize];
@@ -100,7 +105,6 @@ struct Keyed {
 #[derive(Debug)]
 pub(crate) struct Runner {
     number: u32,
-    table: Table,
     keys: HashTable<Keyed>,
     /// In the order of time: a window is counted from an event, and events come in order.
     deadlines: VecDeque<Deadline>,
@@ -113,7 +117,6 @@ impl Runner {
     pub(crate) fn new(number: u32, pattern: &Compiled) -> Runner {
         Runner {
             number,
-            table: Table::new(pattern),
             keys: HashTable::new(),
             deadlines: VecDeque::new(),
             truths: Memo::new(pattern.atoms.len()),
@@ -137,22 +140,29 @@ impl Runner {
         self.keys.iter().flat_map(|keyed| &keyed.state.groups).map(|group| group.runs.len()).sum()
     }
 
-    /// Takes an event of the key with this hash.
+    /// The states of its partial matches.
+    pub(crate) fn states(&mut self) -> impl Iterator<Item = &mut StateId> {
+        self.keys.iter_mut().flat_map(|keyed| &mut keyed.state.groups).map(|group| &mut group.state)
+    }
+
+    /// Takes an event of the key with this hash. The table is that of the pattern's shape.
     pub(crate) fn event(
         &mut self,
         event: &Current<'_>,
         hash: u64,
+        table: &mut Table,
         predicates: &mut Memo,
         store: &mut Store,
         found: &mut Vec<Found>,
     ) {
         let pattern = &event.set.patterns[self.number as usize];
+        let shape = &event.set.shapes[pattern.shape as usize];
         let mut asked = Truths { event, pattern, truths: &mut self.truths, predicates };
         // Where no wait is strict, an event that no condition is true of changes nothing.
         if !pattern.sees_all && (0..pattern.atoms.len() as AtomId).all(|atom| asked.of(atom) == FALSE) {
             return;
         }
-        let begin = self.table.cell(pattern, START, &asked.bits(&self.table, START, NONE, store));
+        let begin = table.cell(shape, START, &asked.bits(table, START, NONE, store));
         if begin == NOTHING && self.keys.is_empty() {
             return;
         }
@@ -175,8 +185,8 @@ impl Runner {
 
         for group in &mut state.groups {
             let from = group.state;
-            let shared = asked.shared(&self.table, from);
-            let shared = shared.map(|bits| self.table.cell(pattern, from, &bits));
+            let shared = asked.shared(table, from);
+            let shared = shared.map(|bits| table.cell(shape, from, &bits));
             if shared == Some(NOTHING) {
                 continue;
             }
@@ -184,16 +194,16 @@ impl Runner {
                 let cell = match shared {
                     Some(cell) => cell,
                     None => {
-                        let bits = asked.bits(&self.table, from, run.node, step.store);
-                        self.table.cell(pattern, from, &bits)
+                        let bits = asked.bits(table, from, run.node, step.store);
+                        table.cell(shape, from, &bits)
                     }
                 };
-                step.apply(&self.table, cell, from, *run)
+                step.apply(table, cell, from, *run)
             });
         }
         state.groups.retain(|g| !g.runs.is_empty());
         let mut opened = false;
-        for take in &self.table.cells[begin as usize].takes {
+        for take in &table.cells[begin as usize].takes {
             opened |= take.next != DEAD;
             step.take(*take, NONE, NONE);
         }
@@ -211,10 +221,6 @@ impl Runner {
         finish(entry, &mut self.complete, pattern.skip, event.moment, store, |node| {
             found.push(Found { pattern: number, kind: Kind::Match, node });
         });
-        if self.table.is_full() {
-            let groups = self.keys.iter_mut().flat_map(|keyed| &mut keyed.state.groups);
-            self.table.rebuild(pattern, groups.map(|g| &mut g.state));
-        }
     }
 
     /// Closes what the deadlines at `at` close.
@@ -224,6 +230,7 @@ impl Runner {
         moment: u64,
         set: &PatternSet,
         hasher: &KeyHasher,
+        table: &Table,
         store: &mut Store,
         found: &mut Vec<Found>,
     ) {
@@ -248,7 +255,7 @@ impl Runner {
             let Ok(mut entry) = self.keys.find_entry(hash, is_same) else { continue };
             let state = &mut entry.get_mut().state;
             for group in &mut state.groups {
-                let of = &self.table.states[group.state as usize];
+                let of = &table.states[group.state as usize];
                 let (completes, times_out) = (of.at_deadline, pattern.emit_timeouts && of.waits);
                 group.runs.retain(|run| {
                     if run.deadline(within, store) > at {

@@ -9,6 +9,7 @@ use super::matched::{Kind, MatchSink, MatchView, Order};
 use super::runner::{Current, Found, Memo, Runner};
 use super::set::PatternSet;
 use super::store::{NONE, Store};
+use super::table::Table;
 use crate::event::key::KeyHasher;
 use crate::event::{Batch, Row, Timestamp};
 
@@ -33,6 +34,8 @@ pub struct Engine {
     shard: u64,
     shards: u64,
     runners: Vec<Runner>,
+    /// By shape.
+    tables: Vec<Table>,
     /// For each runner that has deadlines, the first of them.
     due: BinaryHeap<Reverse<(Timestamp, u32)>>,
     store: Store,
@@ -50,25 +53,39 @@ pub struct Engine {
 impl Engine {
     /// Shard number `shard` of `shards`. The hasher is the one that hashed the events' keys.
     pub fn new(set: Arc<PatternSet>, hasher: KeyHasher, shard: u32, shards: u32) -> Engine {
-        let runners = set.patterns.iter().enumerate().map(|(i, p)| Runner::new(i as u32, p)).collect();
         let (shard, shards) = (u64::from(shard), u64::from(shards.max(1)));
-        Engine {
+        let mut engine = Engine {
             hasher,
             shard,
             shards,
-            runners,
+            runners: Vec::new(),
+            tables: Vec::new(),
             due: BinaryHeap::new(),
             store: Store::default(),
-            predicates: Memo::new(set.predicates.len()),
+            predicates: Memo::default(),
             sequence: 0,
             moment: 0,
             found: Vec::new(),
             concerned: Vec::new(),
             sorter: Sorter::default(),
-            counters: Counters { without_key: vec![0; set.patterns.len()], ..Counters::default() },
+            counters: Counters::default(),
             type_errors: Cell::new(0),
-            set,
-        }
+            set: Arc::clone(&set),
+        };
+        engine.install(set);
+        engine
+    }
+
+    /// Goes on with a set that the present one has become by [`PatternSet::with`]: the patterns that it has already go on
+    /// as they were, the new ones begin with the next event. Events have to be decoded for this set, or for a later one,
+    /// from then on; those that were decoded for a later set are good for an earlier one.
+    pub fn install(&mut self, set: Arc<PatternSet>) {
+        let new = (0..).zip(&set.patterns).skip(self.runners.len());
+        self.runners.extend(new.map(|(number, pattern)| Runner::new(number, pattern)));
+        self.tables.extend(set.shapes.iter().skip(self.tables.len()).map(|shape| Table::new(shape)));
+        self.predicates.grow(set.predicates.len());
+        self.counters.without_key.resize(set.patterns.len(), 0);
+        self.set = set;
     }
 
     /// Takes events in their merged order. All deadlines up to the last one's time have passed afterwards.
@@ -138,9 +155,16 @@ impl Engine {
                 }
                 let runner = &mut self.runners[number as usize];
                 let before = runner.next_deadline();
-                runner.event(&event, hash, &mut self.predicates, &mut self.store, &mut self.found);
+                let shape = set.patterns[number as usize].shape as usize;
+                let table = &mut self.tables[shape];
+                runner.event(&event, hash, table, &mut self.predicates, &mut self.store, &mut self.found);
                 if let (None, Some(at)) = (before, runner.next_deadline()) {
                     self.due.push(Reverse((at, number)));
+                }
+                if table.is_full() {
+                    let alike = self.runners.iter_mut().zip(&set.patterns);
+                    let alike = alike.filter(|(_, pattern)| pattern.shape as usize == shape);
+                    table.rebuild(&set.shapes[shape], alike.flat_map(|(runner, _)| runner.states()));
                 }
             }
         }
@@ -158,7 +182,9 @@ impl Engine {
             while let Some(&Reverse((_, number))) = self.due.peek().filter(|due| due.0.0 == at) {
                 self.due.pop();
                 let runner = &mut self.runners[number as usize];
-                runner.deadlines(at, self.moment, &self.set, &self.hasher, &mut self.store, &mut self.found);
+                let table = &self.tables[self.set.patterns[number as usize].shape as usize];
+                let (set, hasher) = (&self.set, &self.hasher);
+                runner.deadlines(at, self.moment, set, hasher, table, &mut self.store, &mut self.found);
                 if let Some(next) = runner.next_deadline() {
                     self.due.push(Reverse((next, number)));
                 }
@@ -172,7 +198,7 @@ impl Engine {
         if self.found.is_empty() {
             return;
         }
-        self.sorter.sort(&self.found, &self.store, event.is_none());
+        self.sorter.sort(&self.found, &self.set.ranks, &self.store, event.is_none());
         for item in &self.sorter.items {
             let path = &self.sorter.paths[item.from..item.to];
             let pattern = &self.set.patterns[item.found.pattern as usize];
@@ -181,7 +207,7 @@ impl Engine {
                 time,
                 of_event: event.is_some(),
                 position: event.map_or(first, |row| row.head.position),
-                pattern: item.found.pattern,
+                pattern: self.set.ranks[item.found.pattern as usize],
             };
             match item.found.kind {
                 Kind::Match => self.counters.matches += 1,
@@ -221,7 +247,7 @@ struct Item {
 }
 
 impl Sorter {
-    fn sort(&mut self, found: &[Found], store: &Store, at_deadline: bool) {
+    fn sort(&mut self, found: &[Found], ranks: &[u32], store: &Store, at_deadline: bool) {
         self.items.clear();
         self.paths.clear();
         for &found in found {
@@ -235,12 +261,13 @@ impl Sorter {
         }
         let paths = &self.paths;
         let position = |step: &(u32, u32)| store.events[step.0].row().head.position;
+        let rank = |item: &Item| ranks[item.found.pattern as usize];
         self.items.sort_by(|a, b| {
             let (left, right) = (&paths[a.from..a.to], &paths[b.from..b.to]);
             let first = || position(&left[0]).cmp(&position(&right[0]));
             let at_first = if at_deadline { first() } else { std::cmp::Ordering::Equal };
             at_first
-                .then_with(|| a.found.pattern.cmp(&b.found.pattern))
+                .then_with(|| rank(a).cmp(&rank(b)))
                 .then_with(|| a.found.kind.cmp(&b.found.kind))
                 .then_with(|| left.iter().map(position).cmp(right.iter().map(position)))
                 .then_with(|| left.iter().map(|s| s.1).cmp(right.iter().map(|s| s.1)))

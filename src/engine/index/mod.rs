@@ -12,15 +12,17 @@ use self::ranges::Ranges;
 use crate::event::Row;
 
 /// An index of patterns.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Index {
     /// Those with a condition that only evaluating it can tell of, or that see every event.
     always: Vec<u32>,
     units: Vec<Unit>,
+    /// Whether something was added since `finish`.
+    is_open: bool,
 }
 
 /// What is looked up in one way, and has the same guards.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Unit {
     slot: usize,
     guards: Box<[Guard]>,
@@ -29,14 +31,14 @@ struct Unit {
     patterns: Vec<u32>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum By {
     Value(Kind, Values),
     Number(Ranges),
 }
 
 /// Patterns by the values that they ask for.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 struct Values {
     /// Token, and which of the entries.
     groups: hashbrown::HashTable<(Token, u32, u32)>,
@@ -72,6 +74,7 @@ impl Index {
 
     /// Adds a pattern by what a condition of it needs. Conditions of one pattern are added in a row.
     pub(crate) fn add(&mut self, pattern: u32, need: &Need) {
+        self.is_open = true;
         let (slot, range) = need.besides.map_or((NO_SLOT, Range::ALL), |(slot, range)| (slot as u32, range));
         let entry = Entry { pattern, slot, range };
         match &need.anchor {
@@ -110,8 +113,14 @@ impl Index {
         &mut self.units[at]
     }
 
-    /// Has to be called when all patterns have been added.
+    /// Whether nothing was added since `finish`.
+    pub(crate) fn is_finished(&self) -> bool {
+        !self.is_open
+    }
+
+    /// Has to be called when all patterns have been added. More can be added afterwards.
     pub(crate) fn finish(&mut self) {
+        self.is_open = false;
         for unit in &mut self.units {
             match &mut unit.by {
                 By::Value(_, values) => values.finish(),
@@ -175,13 +184,16 @@ impl Values {
     fn finish(&mut self) {
         let mut gathered = std::mem::take(&mut self.gathered);
         gathered.sort_by_key(|(token, _)| *token);
-        for group in gathered.chunk_by(|a, b| a.0 == b.0) {
+        for added in gathered.chunk_by(|a, b| a.0 == b.0) {
+            let token = added[0].0;
             let from = self.entries.len() as u32;
-            self.entries.extend(group.iter().map(|(_, entry)| *entry));
-            let group = (group[0].0, from, self.entries.len() as u32);
-            self.groups.insert_unique(group.0, group, |group| group.0);
+            let known = self.groups.entry(token, |group| group.0 == token, |group| group.0);
+            let group = known.or_insert((token, from, from)).into_mut();
+            // A group lies in one piece: one that grows moves to the end, and its old place is not used again.
+            self.entries.extend_from_within(group.1 as usize..group.2 as usize);
+            self.entries.extend(added.iter().map(|(_, entry)| *entry));
+            (group.1, group.2) = (from, self.entries.len() as u32);
         }
-        self.entries.shrink_to_fit();
     }
 
     #[inline]

@@ -88,7 +88,7 @@ pub(super) fn number(slot: Slot) -> Option<Range> {
 pub(super) type Token = u64;
 
 /// Makes tokens. Text is hashed with a seed of the process: nothing that is seen depends on it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Tokens(ahash::RandomState);
 
 impl Tokens {

@@ -5,13 +5,13 @@ use super::Entry;
 use super::need::Range;
 
 /// Entries by ranges.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Ranges {
     /// In the order of their ranges. The middle one of a stretch is the node above its two halves.
     nodes: Vec<Node>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Node {
     range: Range,
     /// The highest upper bound in the node's stretch.
