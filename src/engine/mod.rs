@@ -11,6 +11,7 @@
 mod condition;
 mod deadlines;
 mod gate;
+mod index;
 mod key_state;
 mod matched;
 mod path;

@@ -11,7 +11,7 @@ use crate::pattern::expr::{Attribute, Pick};
 use crate::pattern::plan::StageId;
 
 /// What rows do not say themselves: the slot that holds the type, and the streams' names.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Surroundings {
     pub(crate) type_slot: Option<usize>,
     pub(crate) streams: Vec<String>,

@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! version
-//! count of events, each: sequence, time, stream, partition, offset, length of the object, text, slots
+//! count of events, each: sequence, time, stream, partition, offset, length of the object, text, count of
+//!                  slots, those
 //! count of steps, each after the one before it: 1 + that one's number or 0, event's number, stage
 //! count of groups, each: state (count of threads, each: position, fresh, edges), count of partial matches, their last steps
 //! count of complete matches that wait, each: last step, moment
@@ -16,7 +17,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::key_state::{KeyState, Waiting};
-use super::set::Compiled;
+use super::set::{Compiled, PatternSet};
 use super::store::{NONE, Store};
 use super::table::{DEAD, START, Table, Thread};
 use crate::event::{Head, Position, Row, Slot, Timestamp, TypeId};
@@ -135,6 +136,7 @@ fn put_event(sequence: u64, row: &Row<'_>, text: &str, out: &mut Vec<u8>) {
     put((raw.end - raw.start) as usize, out);
     put(text.len(), out);
     out.extend_from_slice(text.as_bytes());
+    put(row.slots.len(), out);
     for slot in row.slots {
         let mut range = |tag: u8, at: u32, len: u32| {
             out.push(tag);
@@ -176,14 +178,14 @@ impl Loader {
         &mut self,
         bytes: &[u8],
         pattern: &Compiled,
-        fields: usize,
+        set: &PatternSet,
         store: &mut Store,
         table: &mut Table,
     ) -> Result<KeyState, Damaged> {
         let mut key = KeyState { first: NONE, hash: 0 };
         let mut steps = Vec::new();
         let mut read = Reader { bytes, at: 0 };
-        let loaded = self.groups(&mut read, &mut steps, &mut key, pattern, fields, store, table);
+        let loaded = self.groups(&mut read, &mut steps, &mut key, pattern, set, store, table);
         // Those that are part of a partial match have a reference of its own by now.
         steps.into_iter().for_each(|step| store.release(step));
         if loaded.is_err() {
@@ -204,7 +206,7 @@ impl Loader {
         steps: &mut Vec<u32>,
         key: &mut KeyState,
         pattern: &Compiled,
-        fields: usize,
+        set: &PatternSet,
         store: &mut Store,
         table: &mut Table,
     ) -> Result<(), Damaged> {
@@ -214,7 +216,7 @@ impl Loader {
         }
         let mut events = Vec::new();
         for _ in 0..read.count()? {
-            events.push(self.event(read, fields, store)?);
+            events.push(self.event(read, set.kept_fields, store)?);
         }
         for _ in 0..read.count()? {
             let before = match read.number()? {
@@ -237,7 +239,9 @@ impl Loader {
                 }
                 threads.push(Thread { position, fresh, alive });
             }
-            let state = table.restore(pattern, threads).ok_or(read.damaged("a state of the pattern"))?;
+            let state = table
+                .restore(&set.shapes[pattern.shape as usize], threads)
+                .ok_or(read.damaged("a state of the pattern"))?;
             if state == DEAD || state == START {
                 return Err(read.damaged("a state that waits"));
             }
@@ -279,9 +283,11 @@ impl Loader {
         }
         let (object, unescaped) = text.split_at(object as usize);
         let mut slots = Vec::new();
-        for _ in 0..fields {
+        for _ in 0..read.count()? {
             slots.push(read.slot(object, unescaped)?);
         }
+        // A field that was not needed when the event was kept is not asked for either.
+        slots.resize(fields.max(slots.len()), Slot::Null);
         let head = Head {
             time,
             position: Position { stream, partition, offset },

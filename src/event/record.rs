@@ -16,7 +16,7 @@ impl TypeId {
     pub const NONE: TypeId = TypeId(0);
     /// A type that no pattern names: only `any` takes it.
     pub const OTHER: TypeId = TypeId(1);
-    /// The first number for types that patterns name; they are numbered on from here in code point order.
+    /// The first number for types that patterns name; they are numbered on from here.
     pub const FIRST_NAMED: u32 = 2;
 }
 

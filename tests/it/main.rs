@@ -18,6 +18,7 @@ mod generate;
 mod growth;
 mod harness;
 mod language;
+mod many;
 mod naive;
 mod order;
 mod rare;
