@@ -1,7 +1,7 @@
 //! Files, compressed files and standard input as sources.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{self, BufReader, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -19,7 +19,10 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// The lines of a reader.
 pub struct Lines {
-    reader: BufReader<Box<dyn Read + Send>>,
+    reader: Box<dyn Read + Send>,
+    /// How much is read at once, in bytes: less than a longest line, so that of the lines in one read only the first can
+    /// be longer.
+    read_bytes: usize,
     bytes: Arc<AtomicU64>,
     line_bytes_max: usize,
     /// The beginning of a line whose end has not been read yet.
@@ -55,9 +58,8 @@ impl Lines {
     }
 
     fn counted(reader: Box<dyn Read + Send>, bytes: Arc<AtomicU64>, line_bytes_max: usize) -> Lines {
-        // Less than a longest line, so that of the lines in one read only the first can be longer.
-        let reader = BufReader::with_capacity(READ_BYTES.min(line_bytes_max), reader);
-        Lines { reader, bytes, line_bytes_max, rest: Vec::new(), next: None, at_start: true }
+        let read_bytes = READ_BYTES.min(line_bytes_max);
+        Lines { reader, read_bytes, bytes, line_bytes_max, rest: Vec::new(), next: None, at_start: true }
     }
 
     /// Whole lines that were read, of which only the first can be too long: it was put together from several reads.
@@ -75,19 +77,31 @@ impl Lines {
         Stretch::TooLong(lines)
     }
 
+    /// Appends what can be read at once; nothing at the end.
+    fn read(&mut self, to: &mut Vec<u8>) -> io::Result<usize> {
+        let from = to.len();
+        to.resize(from + self.read_bytes, 0);
+        let read = loop {
+            match self.reader.read(&mut to[from..]) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                read => break read,
+            }
+        };
+        to.truncate(from + *read.as_ref().unwrap_or(&0));
+        read
+    }
+
     /// Goes past the next line break, or to the end.
     fn skip_line(&mut self) -> io::Result<()> {
-        loop {
-            let bytes = fill(&mut self.reader)?;
-            let (count, found) = match memchr::memchr(b'\n', bytes) {
-                Some(at) => (at + 1, true),
-                None => (bytes.len(), false),
-            };
-            self.reader.consume(count);
-            if found || count == 0 {
-                return Ok(());
+        let mut bytes = Vec::new();
+        while self.read(&mut bytes)? > 0 {
+            if let Some(end) = memchr::memchr(b'\n', &bytes) {
+                self.rest = bytes.split_off(end + 1);
+                break;
             }
+            bytes.clear();
         }
+        Ok(())
     }
 }
 
@@ -98,39 +112,37 @@ impl Source for Lines {
             return Ok(Some(Stretch::Lines(lines)));
         }
         let mut lines = std::mem::take(&mut self.rest);
+        let mut searched = 0;
         loop {
-            let bytes = fill(&mut self.reader)?;
-            let (count, end) = (bytes.len(), memchr::memrchr(b'\n', bytes));
-            let (whole, rest) = bytes.split_at(end.map_or(count, |at| at + 1));
-            lines.extend_from_slice(whole);
-            self.rest.extend_from_slice(rest);
-            self.reader.consume(count);
-            if end.is_none() && count > 0 {
-                if lines.len() <= self.line_bytes_max + BYTE_ORDER_MARK.len() {
-                    continue;
-                }
+            if let Some(end) = memchr::memrchr(b'\n', &lines[searched..]) {
+                let rest = &lines[searched + end + 1..];
+                self.rest.reserve_exact(rest.len() + self.read_bytes);
+                self.rest.extend_from_slice(rest);
+                lines.truncate(searched + end + 1);
+                break;
+            }
+            searched = lines.len();
+            if searched > self.line_bytes_max + BYTE_ORDER_MARK.len() {
                 self.skip_line()?;
+                break;
             }
-            if std::mem::take(&mut self.at_start) && lines.starts_with(BYTE_ORDER_MARK) {
-                lines.drain(..BYTE_ORDER_MARK.len());
+            if self.read(&mut lines)? == 0 {
+                break;
             }
-            return Ok((!lines.is_empty()).then(|| self.stretch(lines)));
         }
+        if std::mem::take(&mut self.at_start) && lines.starts_with(BYTE_ORDER_MARK) {
+            lines.drain(..BYTE_ORDER_MARK.len());
+        }
+        // What is kept as long as its events should not be larger than they are.
+        if lines.len() < lines.capacity() / 2 {
+            lines.shrink_to_fit();
+        }
+        Ok((!lines.is_empty()).then(|| self.stretch(lines)))
     }
 
     fn bytes_read(&self) -> u64 {
         self.bytes.load(Relaxed)
     }
-}
-
-fn fill(reader: &mut BufReader<Box<dyn Read + Send>>) -> io::Result<&[u8]> {
-    // In two steps, because a borrow that is returned from a loop would last for all of it.
-    while let Err(error) = reader.fill_buf() {
-        if error.kind() != io::ErrorKind::Interrupted {
-            return Err(error);
-        }
-    }
-    Ok(reader.buffer())
 }
 
 /// Counts what is read, before it is unpacked.
