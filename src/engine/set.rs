@@ -2,6 +2,7 @@
 //! patterns are numbered together here, so that an event is read and tested once for all of them.
 
 use super::condition::{Condition, Predicates, Types};
+use super::matched::Labels;
 use super::path::Surroundings;
 use super::route::Route;
 use crate::event::record::StreamSettings;
@@ -27,7 +28,6 @@ pub struct PatternSet {
 #[derive(Debug)]
 pub(crate) struct Compiled {
     pub(crate) name: String,
-    pub(crate) version: u64,
     pub(crate) automaton: Automaton,
     pub(crate) within: Option<Within>,
     pub(crate) skip: Skip,
@@ -49,6 +49,8 @@ pub(crate) struct Compiled {
     /// By rank of a stream: whether the pattern reads it.
     pub(crate) streams: Vec<bool>,
     pub(crate) select: Vec<(String, Expr)>,
+    /// What its matches say alike.
+    pub(crate) labels: Labels,
 }
 
 impl PatternSet {
@@ -140,7 +142,7 @@ impl Compiled {
         let atoms = atoms.all;
         let sees_all = automaton.positions.iter().flat_map(|p| &p.edges).any(nfa::Edge::sees_all);
         Compiled {
-            version: 1,
+            labels: Labels::new(&plan),
             within: plan.within,
             skip: plan.skip,
             emit_timeouts: plan.emit_timeouts,
