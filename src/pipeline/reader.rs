@@ -1,5 +1,7 @@
 //! Reads and decodes the inputs, on the thread that merges them or ahead of it on others.
 
+use std::io;
+use std::sync::Arc;
 use std::thread;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
@@ -7,7 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 use super::failure::Failure;
 use crate::connect::{Source, Stretch};
 use crate::event::Position;
-use crate::event::decode::{DeadLetter, Decoded, Decoder, LINE_BYTES_MAX, Reason};
+use crate::event::decode::{DeadLetter, Decoded, Decoder, Format, Header, LINE_BYTES_MAX, Reason};
 
 /// Where stretches of inputs come from.
 pub(super) trait Arrivals {
@@ -34,6 +36,8 @@ pub(super) struct Reader {
 struct Place {
     name: String,
     source: Box<dyn Source>,
+    /// The header of CSV, once it was read.
+    header: Option<Arc<Header>>,
     next: Position,
 }
 
@@ -43,6 +47,8 @@ struct Read {
     bytes: u64,
     /// None at the input's end.
     stretch: Option<Stretch>,
+    /// The header of CSV.
+    header: Option<Arc<Header>>,
 }
 
 impl Reader {
@@ -51,15 +57,27 @@ impl Reader {
         inputs: impl IntoIterator<Item = (String, Box<dyn Source>, Position)>,
         decoder: Decoder,
     ) -> Reader {
-        let place = |(name, source, next)| Place { name, source, next };
+        let place = |(name, source, next)| Place { name, source, header: None, next };
         Reader { inputs: inputs.into_iter().map(place).collect(), decoder }
     }
 
     fn read(&mut self, input: usize) -> Result<Read, Failure> {
-        let Place { name, source, .. } = &mut self.inputs[input];
+        let Place { name, source, header, .. } = &mut self.inputs[input];
         let before = source.bytes_read();
-        let stretch = source.next().map_err(|error| Failure::Read(name.clone(), error))?;
-        Ok(Read { input, bytes: source.bytes_read() - before, stretch })
+        let fail = |error| Failure::Read(name.clone(), error);
+        let mut stretch = source.next().map_err(fail)?;
+        if let (Format::Csv, None, Some(records)) = (source.format(), &header, &mut stretch) {
+            let taken = match records {
+                Stretch::Lines(records) => Header::take(records),
+                Stretch::TooLong(_) => Err(Reason::TooLong(LINE_BYTES_MAX)),
+            };
+            let taken = taken.map_err(|why| {
+                fail(io::Error::new(io::ErrorKind::InvalidData, format!("its header: {why}")))
+            })?;
+            *header = taken.map(Arc::new);
+        }
+        let bytes = source.bytes_read() - before;
+        Ok(Read { input, bytes, stretch, header: header.clone() })
     }
 
     /// Goes on reading on a thread of its own, and decoding on so many others. They end with the first failure, or when
@@ -118,7 +136,10 @@ impl Read {
     /// Decodes it. `first` is the position of its first line.
     fn decode(self, decoder: &mut Decoder, first: Position) -> Arrival {
         let decoded = self.stretch.map(|stretch| match stretch {
-            Stretch::Lines(lines) => decoder.decode(lines, first),
+            Stretch::Lines(lines) => match self.header {
+                Some(header) => decoder.decode_csv(&header, lines, first),
+                None => decoder.decode(lines, first),
+            },
             Stretch::TooLong(raw) => too_long(raw, first),
         });
         Arrival { input: self.input, bytes: self.bytes, decoded }

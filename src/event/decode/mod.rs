@@ -1,15 +1,18 @@
-//! From lines of JSON to a block of events. One pass over the text takes what patterns need, and nothing is allocated
+//! From lines of JSON or CSV to a block of events. One pass over the text takes what patterns need, and nothing is allocated
 //! per event but room in the block.
 //!
 //! Whether a line is an event never depends on which fields are taken: all of it must be JSON, and its time valid.
 
+mod csv;
 mod dead;
 mod scan;
 mod tree;
 mod walk;
 
+pub use csv::{Header, RecordEnds};
 pub use dead::{DeadLetter, Reason};
 
+use self::csv::Converted;
 use self::scan::Malformed;
 use self::tree::{Names, Tree};
 use self::walk::{Guesses, Line, Time, Walk};
@@ -19,6 +22,15 @@ use super::{Block, FieldPath, Head, Position, Schema, Slot, TypeId};
 
 /// The longest line that is read as an event, in bytes.
 pub const LINE_BYTES_MAX: usize = 16 << 20;
+
+/// How events are written in a source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// A JSON object a line.
+    JsonLines,
+    /// A record an event, after a header.
+    Csv,
+}
 
 /// Decodes lines for one schema.
 #[derive(Debug, Clone)]
@@ -79,8 +91,23 @@ impl Decoder {
 
     /// Decodes whole lines, less than 4 GiB in all. `first` is the position of the first one.
     pub fn decode(&mut self, lines: Vec<u8>, first: Position) -> Decoded {
-        let (text, invalid) = valid_text(lines);
-        let mut invalid = invalid.into_iter().peekable();
+        let (text, aside) = valid_text(lines);
+        self.decode_text(text, aside, first)
+    }
+
+    /// Decodes whole records of CSV that follow a header, `first` is the position of the first one.
+    pub fn decode_csv(&mut self, header: &Header, records: Vec<u8>, first: Position) -> Decoded {
+        let mut converted = Converted::new(header, records);
+        let (text, aside) = (std::mem::take(&mut converted.text), std::mem::take(&mut converted.aside));
+        let mut found = self.decode_text(text, aside, first);
+        for dead in &mut found.dead {
+            dead.raw = converted.raw(dead.offset - first.offset).to_vec();
+        }
+        found
+    }
+
+    fn decode_text(&mut self, text: String, aside: Vec<Aside>, first: Position) -> Decoded {
+        let mut aside = aside.into_iter().peekable();
         let mut found = Decoded::default();
         let block = &mut found.block;
         block.heads.reserve(self.expected);
@@ -109,19 +136,14 @@ impl Decoder {
                 line
             });
             let reason = match line {
-                Ok(Line::Blank) => match invalid.next_if(|(line, _)| *line == found.lines - 1) {
+                Ok(Line::Blank) => match aside.next_if(|aside| aside.number == found.lines - 1) {
                     None => {
                         found.blank += 1;
                         continue;
                     }
-                    Some((_, raw)) => {
-                        let reason = why_invalid(&raw);
-                        found.dead.push(DeadLetter {
-                            after: block.heads.len(),
-                            offset: position.offset,
-                            reason,
-                            raw,
-                        });
+                    Some(Aside { reason, raw, .. }) => {
+                        let (after, offset) = (block.heads.len(), position.offset);
+                        found.dead.push(DeadLetter { after, offset, reason, raw });
                         continue;
                     }
                 },
@@ -165,25 +187,34 @@ impl Decoder {
     }
 }
 
-/// The lines as text. Where one is not valid UTF-8, an empty line stands in its place, and it is given on its own, with
-/// its number.
-fn valid_text(lines: Vec<u8>) -> (String, Vec<(u64, Vec<u8>)>) {
+/// A line that is known not to be an event before it is decoded: an empty one stands in its place.
+#[derive(Debug)]
+struct Aside {
+    /// Its number among the lines that are decoded with it.
+    number: u64,
+    reason: Reason,
+    raw: Vec<u8>,
+}
+
+/// The lines as text. Those that are not valid UTF-8 are set aside.
+fn valid_text(lines: Vec<u8>) -> (String, Vec<Aside>) {
     let lines = match String::from_utf8(lines) {
         Ok(text) => return (text, Vec::new()),
         Err(error) => error.into_bytes(),
     };
     let mut text = String::with_capacity(lines.len());
-    let mut invalid = Vec::new();
+    let mut aside = Vec::new();
     for (number, line) in lines.split_inclusive(|&byte| byte == b'\n').enumerate() {
         match std::str::from_utf8(line) {
             Ok(line) => text.push_str(line),
             Err(_) => {
-                invalid.push((number as u64, line.strip_suffix(b"\n").unwrap_or(line).to_vec()));
+                let raw = line.strip_suffix(b"\n").unwrap_or(line);
+                aside.push(Aside { number: number as u64, reason: why_invalid(raw), raw: raw.to_vec() });
                 text.push('\n');
             }
         }
     }
-    (text, invalid)
+    (text, aside)
 }
 
 /// What the JSON parser says about a line that is no event, white space around it left out.

@@ -245,7 +245,7 @@ impl<'t> Scanner<'t> {
 
     /// The end of a number.
     #[inline(never)]
-    fn past_number(mut self) -> Result<usize, Malformed> {
+    pub(super) fn past_number(mut self) -> Result<usize, Malformed> {
         self.at += usize::from(self.peek() == b'-');
         self.whole(&mut 0)?;
         if self.peek() == b'.' {
