@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use super::condition::{Condition, Predicates, Types};
 use super::index::{Need, Tokens};
+use super::matched::Labels;
 use super::path::Surroundings;
 use super::route::Routes;
 use crate::event::record::StreamSettings;
@@ -64,11 +65,11 @@ pub(crate) struct Compiled {
     pub(crate) sees_all: bool,
     /// The number of its key specification.
     pub(crate) key: usize,
-    /// The key's paths as they are written in output.
-    pub(crate) key_names: Vec<String>,
     /// By rank of a stream: whether the pattern reads it.
     pub(crate) streams: Vec<bool>,
     pub(crate) select: Vec<(String, Expr)>,
+    /// What its matches say alike.
+    pub(crate) labels: Labels,
 }
 
 /// What the states of a pattern and their cells follow from. Patterns that differ in names and conditions alone have
@@ -227,11 +228,11 @@ impl Compiled {
         let streams = &set.around.streams;
         let compiled = Compiled {
             version: VERSION,
+            labels: Labels::new(&plan, VERSION),
             within: plan.within,
             skip: plan.skip,
             emit_timeouts: plan.emit_timeouts,
             stages: plan.stages.into_iter().map(|s| s.name).collect(),
-            key_names: plan.key.iter().map(FieldPath::to_string).collect(),
             streams: streams
                 .iter()
                 .map(|s| plan.streams.as_ref().is_none_or(|from| from.contains(s)))

@@ -67,9 +67,9 @@ impl Many {
     }
 
     /// The events in batches, decoded for a set.
-    fn batches(&self, set: &PatternSet, hasher: &KeyHasher) -> Vec<Batch> {
+    fn batches(&self, set: &PatternSet) -> Vec<Batch> {
         let (settings, streams) = (self.settings(), self.streams());
-        let mut decoder = Decoder::new(set.schema(), &settings, hasher.clone());
+        let mut decoder = Decoder::new(set.schema(), &settings);
         let of = |(number, input): (u32, &Input)| PartitionSettings {
             stream: streams.iter().position(|s| *s == input.stream).unwrap() as u32,
             number,
@@ -148,7 +148,7 @@ fn the_order_in_which_patterns_are_added_does_not_show() {
             set = set.with(left.swap_remove(random.below(left.len() as u64) as usize));
         }
         let hasher = KeyHasher::default();
-        let batches = many.batches(&set, &hasher);
+        let batches = many.batches(&set);
         assert_eq!(run(&[(0, Arc::new(set))], &batches, &hasher), many.expected, "round {round}");
     }
 }
@@ -164,7 +164,7 @@ fn patterns_that_are_added_while_events_pass_leave_the_others_as_they_are() {
             sets.push(Arc::new(sets[sets.len() - 1].with(plan.clone())));
         }
         let hasher = KeyHasher::default();
-        let batches = many.batches(sets.last().unwrap(), &hasher);
+        let batches = many.batches(sets.last().unwrap());
         // The new patterns come one after the other, some in a row.
         let from = |n: usize| n * batches.len() / (new.len() + 1) / 2 * 2;
         let sets: Vec<_> = sets.into_iter().enumerate().map(|(n, set)| (from(n), set)).collect();
@@ -174,7 +174,7 @@ fn patterns_that_are_added_while_events_pass_leave_the_others_as_they_are() {
         }
         for (n, plan) in (1..).zip(new) {
             let alone = many.set(std::slice::from_ref(plan));
-            let batches = many.batches(&alone, &hasher).split_off(from(n));
+            let batches = many.batches(&alone).split_off(from(n));
             let alone = run(&[(0, Arc::new(alone))], &batches, &hasher);
             assert_eq!(of(plan, &found), alone, "round {round}, {}", plan.name);
             changed += usize::from(alone != of(plan, &many.expected));

@@ -60,7 +60,7 @@ impl Run {
             out_of_orderness: settings.out_of_orderness,
         };
         Run {
-            decoder: Decoder::new(set.schema(), settings, hasher.clone()),
+            decoder: Decoder::new(set.schema(), settings),
             engine: Engine::new(set, hasher, 0, 1),
             ingest: Ingest::new(&next.iter().map(of).collect::<Vec<_>>(), usize::MAX),
             next,

@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 use crate::engine::PatternSet;
 use crate::engine::path::Unary;
 use crate::event::decode::Decoder;
-use crate::event::key::KeyHasher;
 use crate::event::record::StreamSettings;
 use crate::event::{Block, Position};
 use crate::pattern::{Limits, compile};
@@ -116,7 +115,7 @@ fn events(random: &mut Random, number: usize) -> Vec<u8> {
 }
 
 fn decoded(set: &PatternSet, lines: Vec<u8>) -> Block {
-    let mut decoder = Decoder::new(set.schema(), &StreamSettings::default(), KeyHasher::default());
+    let mut decoder = Decoder::new(set.schema(), &StreamSettings::default());
     decoder.decode(lines, Position { stream: 0, partition: 0, offset: 0 }).block
 }
 
