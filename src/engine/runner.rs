@@ -24,7 +24,12 @@ use crate::pattern::plan::Skip;
 pub(crate) struct Found {
     pub(crate) pattern: u32,
     pub(crate) kind: Kind,
+    /// The last step of its path; `SETS` for all that the pattern's sets hold complete.
     pub(crate) node: u32,
+}
+
+impl Found {
+    pub(crate) const SETS: u32 = NONE;
 }
 
 /// What is known of the event being taken, for all patterns.
@@ -45,11 +50,17 @@ impl<'a> Current<'a> {
         Unary { row: self.row, around: &self.set.around, type_errors: self.type_errors }
     }
 
-    fn extend(&self, store: &mut Store, before: u32, stage: usize) -> u32 {
+    /// Its number in the store.
+    pub(crate) fn keep(&self, store: &mut Store) -> u32 {
         if self.kept.get() == NONE {
             self.kept.set(store.keep(&self.row, self.sequence));
         }
-        store.extend(before, self.kept.get(), stage)
+        self.kept.get()
+    }
+
+    fn extend(&self, store: &mut Store, before: u32, stage: usize) -> u32 {
+        let event = self.keep(store);
+        store.extend(before, event, stage)
     }
 }
 
@@ -149,7 +160,7 @@ impl Runner {
         let pattern = &event.set.patterns[self.number as usize];
         let mut asked = Truths { event, pattern, truths: &mut self.truths, predicates };
         // Where no wait is strict, an event that no condition is true of changes nothing.
-        if !pattern.sees_all && (0..pattern.atoms.len() as AtomId).all(|atom| asked.of(atom) == FALSE) {
+        if !pattern.sees_all && asked.all_false() {
             return;
         }
         let begin = self.table.cell(pattern, START, &asked.bits(&self.table, START, NONE, store));
@@ -309,14 +320,19 @@ fn finish(
 }
 
 /// Asks what the conditions of a pattern are for the current event.
-struct Truths<'a, 'e> {
-    event: &'a Current<'e>,
-    pattern: &'a Compiled,
-    truths: &'a mut Memo,
-    predicates: &'a mut Memo,
+pub(crate) struct Truths<'a, 'e> {
+    pub(crate) event: &'a Current<'e>,
+    pub(crate) pattern: &'a Compiled,
+    pub(crate) truths: &'a mut Memo,
+    pub(crate) predicates: &'a mut Memo,
 }
 
 impl Truths<'_, '_> {
+    /// Whether no condition is true.
+    pub(crate) fn all_false(&mut self) -> bool {
+        (0..self.pattern.atoms.len() as AtomId).all(|atom| self.of(atom) == FALSE)
+    }
+
     /// What a condition is as far as the event alone says.
     #[inline]
     fn of(&mut self, atom: AtomId) -> u64 {
@@ -339,7 +355,7 @@ impl Truths<'_, '_> {
 
     /// The conditions of a state that are true, where the event alone says; none where some depend on the partial match.
     #[inline]
-    fn shared(&mut self, table: &Table, state: StateId) -> Option<Bits> {
+    pub(crate) fn shared(&mut self, table: &Table, state: StateId) -> Option<Bits> {
         let care = &table.states[state as usize].care;
         let mut bits = Bits::new();
         for (i, &atom) in care.iter().enumerate() {

@@ -7,7 +7,7 @@ use super::route::Route;
 use crate::event::record::StreamSettings;
 use crate::event::{FieldPath, Schema, TypeId};
 use crate::pattern::expr::{Attribute, Expr};
-use crate::pattern::nfa::{self, Automaton};
+use crate::pattern::nfa::{self, Automaton, Storage};
 use crate::pattern::plan::{Plan, Skip, Within};
 
 /// The number of a condition within its pattern.
@@ -42,6 +42,8 @@ pub(crate) struct Compiled {
     pub(crate) until: Vec<Option<AtomId>>,
     /// Whether an event that no condition is true of can still change a partial match.
     pub(crate) sees_all: bool,
+    /// How its partial matches are held.
+    pub(crate) storage: Storage,
     /// The number of its key specification.
     pub(crate) key: usize,
     /// The key's paths as they are written in output.
@@ -90,6 +92,13 @@ impl PatternSet {
         PatternSet { patterns, schema, predicates, around }
     }
 
+    /// The same with each partial match held by itself, also where a pattern could hold them as sets: the same matches
+    /// in the same order, by another way.
+    pub fn with_runs(mut self) -> PatternSet {
+        self.patterns.iter_mut().for_each(|pattern| pattern.storage = Storage::Runs);
+        self
+    }
+
     /// What has to be read from events.
     pub fn schema(&self) -> &Schema {
         &self.schema
@@ -124,6 +133,7 @@ impl Compiled {
     fn new(plan: Plan, schema: &mut Schema, predicates: &mut Predicates, streams: &[String]) -> Compiled {
         let automaton =
             nfa::compile(&plan, usize::MAX).unwrap_or(Automaton { positions: Vec::new(), start: Vec::new() });
+        let storage = nfa::storage(&plan, &automaton);
         let slots: Vec<usize> = plan.fields.iter().map(|f| schema.field(f)).collect();
         let key_slots: Vec<usize> = plan.key.iter().map(|f| schema.field(f)).collect();
         let mut atoms = Atoms { all: Vec::new(), names: Vec::new(), predicates };
@@ -158,6 +168,7 @@ impl Compiled {
             accept,
             until,
             sees_all,
+            storage,
         }
     }
 }

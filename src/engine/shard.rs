@@ -6,9 +6,11 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use super::matched::{Kind, MatchSink, MatchView, Order};
+use super::matcher::Matcher;
 use super::route::Route;
-use super::runner::{Current, Found, Memo, Runner};
+use super::runner::{Current, Found, Memo};
 use super::set::PatternSet;
+use super::sorter::Sorter;
 use super::store::{NONE, Store};
 use crate::event::key::KeyHasher;
 use crate::event::{Batch, Row, Timestamp};
@@ -35,7 +37,7 @@ pub struct Engine {
     hasher: KeyHasher,
     shard: u64,
     shards: u64,
-    runners: Vec<Runner>,
+    runners: Vec<Matcher>,
     /// For each runner that has deadlines, the first of them.
     due: BinaryHeap<Reverse<(Timestamp, u32)>>,
     store: Store,
@@ -51,7 +53,7 @@ pub struct Engine {
 impl Engine {
     /// Shard number `shard` of `shards`. The hasher is the one that hashed the events' keys.
     pub fn new(set: Arc<PatternSet>, hasher: KeyHasher, shard: u32, shards: u32) -> Engine {
-        let runners = set.patterns.iter().enumerate().map(|(i, p)| Runner::new(i as u32, p)).collect();
+        let runners = set.patterns.iter().enumerate().map(|(i, p)| Matcher::new(i as u32, p)).collect();
         let (shard, shards) = (u64::from(shard), u64::from(shards.max(1)));
         Engine {
             routes: set.routes(shard, shards),
@@ -96,12 +98,13 @@ impl Engine {
 
     /// What is held now: keys, partial matches' steps, and kept events.
     pub fn held(&self) -> (usize, usize, usize) {
-        (self.runners.iter().map(Runner::keys).sum(), self.store.nodes.len(), self.store.events.len())
+        let steps = self.store.nodes.len() + self.runners.iter().map(Matcher::steps).sum::<usize>();
+        (self.runners.iter().map(Matcher::keys).sum(), steps, self.store.events.len())
     }
 
     /// How many partial matches there are now, over all patterns and keys.
     pub fn partial_matches(&self) -> usize {
-        self.runners.iter().map(Runner::partial_matches).sum()
+        self.runners.iter().map(Matcher::partial_matches).sum()
     }
 
     fn event(&mut self, set: &PatternSet, row: Row<'_>, hashes: &[u64], sink: &mut impl MatchSink) {
@@ -143,7 +146,7 @@ impl Engine {
             });
         }
         let kept = event.kept.get();
-        self.emit(row.head.time, Some(&row), sink);
+        self.emit(row.head.time, Some((&row, kept)), sink);
         if kept != NONE {
             self.store.release_event(kept);
         }
@@ -166,86 +169,44 @@ impl Engine {
     }
 
     /// Gives what was found at one event or deadline to the sink, in order, each once.
-    fn emit(&mut self, time: Timestamp, event: Option<&Row<'_>>, sink: &mut impl MatchSink) {
+    fn emit(&mut self, time: Timestamp, event: Option<(&Row<'_>, u32)>, sink: &mut impl MatchSink) {
         if self.found.is_empty() {
             return;
         }
         self.sorter.sort(&self.found, &self.store, event.is_none());
         for item in &self.sorter.items {
-            let path = &self.sorter.paths[item.from..item.to];
-            let pattern = &self.set.patterns[item.found.pattern as usize];
-            let first = self.store.events[path[0].0].row().head.position;
-            let order = Order {
-                time,
-                of_event: event.is_some(),
-                position: event.map_or(first, |row| row.head.position),
-                pattern: item.found.pattern,
+            let Found { pattern: number, kind, node } = item.found;
+            let pattern = &self.set.patterns[number as usize];
+            let count = match kind {
+                Kind::Match => &mut self.counters.matches,
+                Kind::Timeout => &mut self.counters.timeouts,
             };
-            match item.found.kind {
-                Kind::Match => self.counters.matches += 1,
-                Kind::Timeout => self.counters.timeouts += 1,
+            let mut give = |path: &[(u32, u32)]| {
+                let position = match event {
+                    Some((row, _)) => row.head.position,
+                    None => self.store.position(path[0].0),
+                };
+                *count += 1;
+                let view = MatchView {
+                    pattern,
+                    kind,
+                    path,
+                    end: time,
+                    store: &self.store,
+                    around: &self.set.around,
+                    key_slots: &self.set.schema().keys[pattern.key],
+                };
+                sink.take(Order { time, of_event: event.is_some(), position, pattern: number }, &view);
+            };
+            match (event, node) {
+                (Some((_, kept)), Found::SETS) => {
+                    self.runners[number as usize].matches(kept, &self.store, give);
+                }
+                _ => give(&self.sorter.paths[item.from..item.to]),
             }
-            let view = MatchView {
-                pattern,
-                kind: item.found.kind,
-                path,
-                end: time,
-                store: &self.store,
-                around: &self.set.around,
-                key_slots: &self.set.schema().keys[pattern.key],
-            };
-            sink.take(order, &view);
         }
         for found in self.found.drain(..) {
             self.store.release(found.node);
         }
-    }
-}
-
-/// Puts what was found at one event or deadline into the order of the output.
-#[derive(Debug, Default)]
-struct Sorter {
-    items: Vec<Item>,
-    /// The paths of all items, one behind the other.
-    paths: Vec<(u32, u32)>,
-    scratch: Vec<(u32, u32)>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Item {
-    found: Found,
-    from: usize,
-    to: usize,
-}
-
-impl Sorter {
-    fn sort(&mut self, found: &[Found], store: &Store, at_deadline: bool) {
-        self.items.clear();
-        self.paths.clear();
-        for &found in found {
-            store.path(found.node, &mut self.scratch);
-            let from = self.paths.len();
-            self.paths.extend_from_slice(&self.scratch);
-            self.items.push(Item { found, from, to: self.paths.len() });
-        }
-        if self.items.len() < 2 {
-            return;
-        }
-        let paths = &self.paths;
-        let position = |step: &(u32, u32)| store.events[step.0].row().head.position;
-        self.items.sort_by(|a, b| {
-            let (left, right) = (&paths[a.from..a.to], &paths[b.from..b.to]);
-            let first = || position(&left[0]).cmp(&position(&right[0]));
-            let at_first = if at_deadline { first() } else { std::cmp::Ordering::Equal };
-            at_first
-                .then_with(|| a.found.pattern.cmp(&b.found.pattern))
-                .then_with(|| a.found.kind.cmp(&b.found.kind))
-                .then_with(|| left.iter().map(position).cmp(right.iter().map(position)))
-                .then_with(|| left.iter().map(|s| s.1).cmp(right.iter().map(|s| s.1)))
-        });
-        self.items.dedup_by(|a, b| {
-            (a.found.pattern, a.found.kind) == (b.found.pattern, b.found.kind)
-                && paths[a.from..a.to] == paths[b.from..b.to]
-        });
     }
 }

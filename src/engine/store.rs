@@ -114,6 +114,11 @@ impl Store {
         }
     }
 
+    /// One reference to an event more.
+    pub(crate) fn hold_event(&mut self, event: u32) {
+        self.events[event].references += 1;
+    }
+
     /// One reference to an event less.
     pub(crate) fn release_event(&mut self, event: u32) {
         let kept = &mut self.events[event];
@@ -132,6 +137,18 @@ impl Store {
             node = step.before;
         }
         into.reverse();
+    }
+
+    /// A kept event.
+    #[inline]
+    pub(crate) fn row(&self, event: u32) -> Row<'_> {
+        self.events[event].row()
+    }
+
+    /// Where a kept event stands in its source.
+    #[inline]
+    pub(crate) fn position(&self, event: u32) -> Position {
+        self.events[event].head.position
     }
 
     /// The sequence number of a kept event.

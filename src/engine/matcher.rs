@@ -1,0 +1,99 @@
+//! One pattern at work in one shard, by either store of partial matches: the same events give the same matches.
+
+use super::runner::{Current, Found, Memo, Runner};
+use super::set::{Compiled, PatternSet};
+use super::sets::SetRunner;
+use super::store::Store;
+use crate::event::Timestamp;
+use crate::event::key::KeyHasher;
+use crate::pattern::nfa::Storage;
+
+/// One pattern in one shard.
+#[derive(Debug)]
+pub(crate) enum Matcher {
+    /// Each partial match by itself.
+    Runs(Runner),
+    /// All partial matches of a key in one state as one set.
+    Sets(SetRunner),
+}
+
+impl Matcher {
+    pub(crate) fn new(number: u32, pattern: &Compiled) -> Matcher {
+        match pattern.storage {
+            Storage::Runs => Matcher::Runs(Runner::new(number, pattern)),
+            Storage::Sets => Matcher::Sets(SetRunner::new(number, pattern)),
+        }
+    }
+
+    /// The time of the next deadline that may be due.
+    #[inline]
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        match self {
+            Matcher::Runs(runner) => runner.next_deadline(),
+            Matcher::Sets(runner) => runner.next_deadline(),
+        }
+    }
+
+    /// How many keys hold something.
+    pub(crate) fn keys(&self) -> usize {
+        match self {
+            Matcher::Runs(runner) => runner.keys(),
+            Matcher::Sets(runner) => runner.keys(),
+        }
+    }
+
+    /// How many steps of partial matches are held outside the store that the shard's runs share.
+    pub(crate) fn steps(&self) -> usize {
+        match self {
+            Matcher::Runs(_) => 0,
+            Matcher::Sets(runner) => runner.steps(),
+        }
+    }
+
+    /// How many partial matches there are.
+    pub(crate) fn partial_matches(&self) -> usize {
+        match self {
+            Matcher::Runs(runner) => runner.partial_matches(),
+            Matcher::Sets(runner) => runner.partial_matches(),
+        }
+    }
+
+    /// Takes an event of the key with this hash.
+    #[inline]
+    pub(crate) fn event(
+        &mut self,
+        event: &Current<'_>,
+        hash: u64,
+        predicates: &mut Memo,
+        store: &mut Store,
+        found: &mut Vec<Found>,
+    ) {
+        match self {
+            Matcher::Runs(runner) => runner.event(event, hash, predicates, store, found),
+            Matcher::Sets(runner) => runner.event(event, hash, predicates, store, found),
+        }
+    }
+
+    /// Closes what the deadlines at `at` close.
+    pub(crate) fn deadlines(
+        &mut self,
+        at: Timestamp,
+        moment: u64,
+        set: &PatternSet,
+        hasher: &KeyHasher,
+        store: &mut Store,
+        found: &mut Vec<Found>,
+    ) {
+        match self {
+            Matcher::Runs(runner) => runner.deadlines(at, moment, set, hasher, store, found),
+            Matcher::Sets(runner) => runner.deadlines(at, set, hasher, store),
+        }
+    }
+
+    /// Hands out what is complete in sets at an event, as it is kept: each path as (kept event, stage), in order.
+    pub(crate) fn matches(&mut self, event: u32, store: &Store, give: impl FnMut(&[(u32, u32)])) {
+        if let Matcher::Sets(runner) = self {
+            runner.matches(event, store, give);
+        }
+    }
+}
