@@ -10,18 +10,19 @@ use crate::pattern::nfa::Storage;
 
 /// One pattern in one shard.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "most patterns are held as runs")]
 pub(crate) enum Matcher {
     /// Each partial match by itself.
     Runs(Runner),
     /// All partial matches of a key in one state as one set.
-    Sets(SetRunner),
+    Sets(Box<SetRunner>),
 }
 
 impl Matcher {
     pub(crate) fn new(number: u32, pattern: &Compiled) -> Matcher {
         match pattern.storage {
             Storage::Runs => Matcher::Runs(Runner::new(number, pattern)),
-            Storage::Sets => Matcher::Sets(SetRunner::new(number, pattern)),
+            Storage::Sets => Matcher::Sets(Box::new(SetRunner::new(number, pattern))),
         }
     }
 

@@ -22,4 +22,5 @@ mod naive;
 mod order;
 mod rare;
 mod scenarios;
+mod sets;
 mod tidy;

@@ -31,29 +31,183 @@ impl MatchSink for Output {
     }
 }
 
-/// What the patterns find, and the most partial matches that there were, asked after each event.
+/// An engine with its inputs.
+struct Feed {
+    engine: Engine,
+    decoder: Decoder,
+    ingest: Ingest,
+    next: Vec<Position>,
+    output: Output,
+}
+
+impl Feed {
+    fn new(plans: &[Plan], partitions: u32, out_of_orderness: i64, with_runs: bool) -> Feed {
+        let settings =
+            StreamSettings { out_of_orderness: TimeSpan(out_of_orderness), ..StreamSettings::default() };
+        let set = PatternSet::new(plans.to_vec(), &settings, &["events".to_owned()]);
+        let set = Arc::new(if with_runs { set.with_runs() } else { set });
+        let hasher = KeyHasher::default();
+        let of =
+            |number| PartitionSettings { stream: 0, number, out_of_orderness: settings.out_of_orderness };
+        Feed {
+            decoder: Decoder::new(set.schema(), &settings, hasher.clone()),
+            engine: Engine::new(set, hasher, 0, 1),
+            ingest: Ingest::new(&(0..partitions).map(of).collect::<Vec<_>>(), usize::MAX),
+            next: (0..partitions).map(|partition| Position { stream: 0, partition, offset: 0 }).collect(),
+            output: Output::default(),
+        }
+    }
+
+    fn lines(&mut self, partition: usize, lines: String) {
+        let decoded = self.decoder.decode(lines.into_bytes(), self.next[partition]);
+        self.next[partition].offset += decoded.lines;
+        self.ingest.push(partition, decoded).unwrap();
+    }
+
+    /// Takes the events that may be taken, one by one; the partial matches after each.
+    fn take(&mut self) -> Vec<usize> {
+        let mut partial_matches = Vec::new();
+        while let Some(batch) = self.ingest.batch(1) {
+            self.engine.process(&batch, &mut self.output);
+            partial_matches.push(self.engine.partial_matches());
+        }
+        assert!(self.ingest.rejected().is_empty());
+        partial_matches
+    }
+
+    fn end(&mut self) -> Vec<usize> {
+        (0..self.next.len()).for_each(|partition| self.ingest.end(partition));
+        let partial_matches = self.take();
+        self.engine.finish(&mut self.output);
+        assert_eq!(self.engine.held(), (0, 0, 0));
+        partial_matches
+    }
+}
+
+/// What the patterns find, and the partial matches after each event.
 fn run(plans: &[Plan], partitions: &[String], with_runs: bool) -> (Output, Vec<usize>) {
-    let settings = StreamSettings { out_of_orderness: TimeSpan(40), ..StreamSettings::default() };
-    let set = PatternSet::new(plans.to_vec(), &settings, &["events".to_owned()]);
-    let set = Arc::new(if with_runs { set.with_runs() } else { set });
-    let hasher = KeyHasher::default();
-    let mut decoder = Decoder::new(set.schema(), &settings, hasher.clone());
-    let mut engine = Engine::new(set, hasher, 0, 1);
-    let of = |number| PartitionSettings { stream: 0, number, out_of_orderness: settings.out_of_orderness };
-    let mut ingest = Ingest::new(&(0..partitions.len() as u32).map(of).collect::<Vec<_>>(), usize::MAX);
-    let mut output = Output::default();
-    let mut partial_matches = Vec::new();
+    let mut feed = Feed::new(plans, partitions.len() as u32, 40, with_runs);
     for (partition, lines) in partitions.iter().enumerate() {
-        let position = Position { stream: 0, partition: partition as u32, offset: 0 };
-        ingest.push(partition, decoder.decode(lines.clone().into_bytes(), position)).unwrap();
-        ingest.end(partition);
+        feed.lines(partition, lines.clone());
     }
-    while let Some(batch) = ingest.batch(1) {
-        engine.process(&batch, &mut output);
-        partial_matches.push(engine.partial_matches());
+    let partial_matches = feed.end();
+    (feed.output, partial_matches)
+}
+
+/// A pattern that may be held as sets: loops, optional elements, groups and negations over few types.
+fn pattern(random: &mut Random, name: &str) -> String {
+    let mut text = format!("pattern {name} key by k\n  match ");
+    let count = random.between(2, 4);
+    for number in 0..count {
+        if number > 0 {
+            if random.chance(15) {
+                let link = random.pick(&["not next", "not followed by"]);
+                text += &format!(" {link} n{number}: {}", random.pick(&["c", "d"]));
+            }
+            text += *random.pick(&[
+                " followed by ",
+                " followed by ",
+                " followed by any ",
+                " followed by any ",
+                " next ",
+            ]);
+        }
+        let mut stage = |name: &str| {
+            let types = random.pick(&["a", "a", "b", "c", "a | b", "b | c", "any"]);
+            let quantifier = random.pick(&["", "", "", "", "?", "+", "*", "{2}", "{1,3}", "{2,}"]);
+            let condition =
+                random.pick(&["", "", " where v < 6", " where v > 3", " where v != 5", " where v % 2 == 0"]);
+            let words = match *quantifier {
+                "" | "?" => "",
+                _ => *random.pick(&["", "", "", " combinations", " consecutive", " greedy", " until v == 9"]),
+            };
+            format!("{name}{quantifier}: {types}{condition}{words}")
+        };
+        let of = format!("s{number}");
+        if number > 0 && number % 2 == 0 {
+            let (left, right) = (stage(&format!("{of}x")), stage(&format!("{of}y")));
+            let link = random.pick(&["followed by", "followed by any", "next"]);
+            text += &format!("({left} {link} {right}){}", random.pick(&["", "", "?", "+", "{2}"]));
+        } else {
+            text += &stage(&of);
+        }
     }
-    assert!(ingest.rejected().is_empty());
-    engine.finish(&mut output);
-    assert_eq!(engine.held(), (0, 0, 0));
-    (output, partial_matches)
+    if random.chance(8) {
+        text += " not next z: d";
+    }
+    text + &format!("\n  within {}ms\n", random.pick(&[5, 20, 20, 40, 40, 80]))
+}
+
+/// Lines of events, some of one time, some out of order by less than the bound.
+fn lines(random: &mut Random, count: u64) -> String {
+    let mut lines = String::new();
+    let mut time = 1_000;
+    for _ in 0..count {
+        time += *random.pick(&[0, 0, 1, 2, 5, 20]);
+        let kind = random.pick(&["a", "a", "b", "b", "c", "d"]);
+        let (back, key) = (*random.pick(&[0, 0, 0, 7, 30]), random.below(2));
+        lines += &format!(
+            "{{\"type\":\"{kind}\",\"ts\":{},\"k\":{key},\"v\":{}}}\n",
+            time - back,
+            random.below(10)
+        );
+    }
+    lines
+}
+
+#[test]
+fn sets_find_what_runs_find_in_the_same_order() {
+    let cases = std::env::var("SEQUOR_CASES").map_or(5_000, |text| text.parse().expect("a number"));
+    let (mut with_sets, mut with_matches, mut matches, mut multiplied) = (0, 0, 0, 0);
+    for seed in 0..cases {
+        let mut random = Random::new(seed);
+        let text: String =
+            (0..random.between(1, 2)).map(|n| pattern(&mut random, &format!("p{n}"))).collect();
+        let compiled = compile(&text, &Limits::default());
+        if compiled.diagnostics.has_errors() {
+            continue;
+        }
+        let storages = compiled.plans.iter().map(|p| nfa::storage(p, &nfa::compile(p, usize::MAX).unwrap()));
+        if !storages.into_iter().any(|storage| storage == Storage::Sets) {
+            continue;
+        }
+        with_sets += 1;
+        let count = random.below(12) + 4;
+        let partitions: Vec<String> = (0..random.between(1, 3)).map(|_| lines(&mut random, count)).collect();
+        let (sets, held_by_sets) = run(&compiled.plans, &partitions, false);
+        let (runs, held_by_runs) = run(&compiled.plans, &partitions, true);
+        let (left, right) = (String::from_utf8_lossy(&sets.lines), String::from_utf8_lossy(&runs.lines));
+        assert!(left == right, "seed {seed}\n{text}\n{partitions:#?}\nsets:\n{left}\nruns:\n{right}");
+        assert_eq!(held_by_sets, held_by_runs, "seed {seed}\n{text}\n{partitions:#?}");
+        with_matches += u64::from(sets.matches > 0);
+        matches += sets.matches as u64;
+        multiplied += u64::from(held_by_runs.into_iter().max() > Some(40));
+    }
+    println!(
+        "{cases} cases, {with_sets} with sets, {with_matches} with matches, {matches} matches, {multiplied} large"
+    );
+    assert!(with_sets * 2 > cases && with_matches * 4 > cases && multiplied * 20 > cases);
+}
+
+/// A year of one key, in which partial matches begin all the time and none of them is ever asked for.
+#[test]
+fn what_sets_hold_follows_the_window_not_the_year() {
+    let text = "pattern p match a: A followed by any b: B followed by any c: C within 1h";
+    let mut feed = Feed::new(&compile(text, &Limits::default()).plans, 1, 0, false);
+    let mut most = (0, 0, 0);
+    for day in 0..365_u64 {
+        let minute = |minute: u64| {
+            let kind = if minute == 1_439 { "C" } else { ["A", "B"][minute as usize % 2] };
+            format!("{{\"type\":\"{kind}\",\"ts\":{}}}\n", (day * 1_440 + minute) * 60_000)
+        };
+        feed.lines(0, (0..1_440).map(minute).collect());
+        feed.take();
+        let (keys, steps, events) = feed.engine.held();
+        most = (most.0.max(keys), most.1.max(steps), most.2.max(events));
+    }
+    // The window has 60 events at most; the oldest of them can only be an `A` or what came after it.
+    assert_eq!(most, (1, 60, 60));
+    feed.end();
+    // Each `C` completes what its hour has: with 29 `A` and 30 `B` in turn, each `A` goes with all later `B`.
+    assert_eq!(feed.output.matches, 365 * 29 * 30 / 2);
 }

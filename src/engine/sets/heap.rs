@@ -145,13 +145,13 @@ impl Heaps {
     /// The union of two sets that have no path in common.
     pub(super) fn merge(&mut self, mut a: Id, mut b: Id) -> Id {
         let mut spine = Spine::new();
-        loop {
-            let (Some(left), Some(right)) = (self.live(a), self.live(b)) else { break };
-            if before(left.latest, right.latest) {
+        while let (Some(mut top), Some(other)) = (self.live(a), self.live(b)) {
+            if before(top.latest, other.latest) {
                 std::mem::swap(&mut a, &mut b);
+                top = other;
             }
             spine.push(a);
-            a = self.ring[a.wrapping_sub(self.first) as usize].right;
+            a = top.right;
         }
         let rest = if self.is_live(a) { a } else { self.if_live(b) };
         self.rebuild(&spine, rest)

@@ -11,7 +11,7 @@ mod heap;
 use std::collections::VecDeque;
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
+use hashbrown::hash_table::{Entry, OccupiedEntry};
 use smallvec::SmallVec;
 
 use self::enumerate::{Complete, Enumeration};
@@ -192,7 +192,7 @@ impl SetRunner {
             found.push(Found { pattern: self.number, kind: Kind::Match, node: Found::SETS });
         }
         if sets.is_empty() {
-            entry.remove();
+            forget(entry);
         }
         if self.table.is_full() {
             let sets = self.keys.iter_mut().flat_map(|keyed| &mut keyed.sets);
@@ -217,7 +217,8 @@ impl SetRunner {
         let pattern = &set.patterns[self.number as usize];
         let slots = &set.schema().keys[pattern.key];
         let heaps = &mut self.heaps;
-        while let Some(deadline) = self.deadlines.pop_front_if(|d| d.at <= at) {
+        while let Some(&deadline) = self.deadlines.front().filter(|d| d.at <= at) {
+            self.deadlines.pop_front();
             heaps.expire(deadline.begun);
             let Some(begun) = heaps.get(deadline.begun) else { continue };
             let row = store.row(begun.event);
@@ -227,10 +228,7 @@ impl SetRunner {
             let sets = &mut entry.get_mut().sets;
             sets.retain(|of| heaps.is_live(of.set));
             if sets.is_empty() {
-                let keys = entry.remove().1.into_table();
-                if keys.len() * 8 < keys.capacity() && keys.capacity() > 1024 {
-                    keys.shrink_to(keys.len() * 2, |keyed| keyed.hash);
-                }
+                forget(entry);
             }
         }
         heaps.release(store);
@@ -244,6 +242,14 @@ impl Keyed {
     fn has_key(&self, row: &Row<'_>, slots: &[usize], heaps: &Heaps, store: &Store) -> bool {
         let some_element = self.sets.first().and_then(|of| heaps.get(of.set));
         some_element.is_some_and(|element| same_key(&store.row(element.event), row, slots))
+    }
+}
+
+/// Removes a key that holds nothing.
+fn forget(entry: OccupiedEntry<'_, Keyed>) {
+    let keys = entry.remove().1.into_table();
+    if keys.len() * 8 < keys.capacity() && keys.capacity() > 1024 {
+        keys.shrink_to(keys.len() * 2, |keyed| keyed.hash);
     }
 }
 

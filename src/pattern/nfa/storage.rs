@@ -3,6 +3,8 @@
 //! Sets need that partial matches in one state have the same future but for their window, and that none is needed
 //! singly before its match is complete. They pay where one partial match can become two; else it only moves on.
 
+use serde::Serialize;
+
 use super::growth::Waits;
 use super::{Automaton, Edge, Target};
 use crate::pattern::ast::LinkKind;
@@ -10,7 +12,8 @@ use crate::pattern::expr::Expr;
 use crate::pattern::plan::{Plan, Skip};
 
 /// How partial matches are held.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Storage {
     /// Each by itself.
     Runs,
