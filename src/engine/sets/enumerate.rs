@@ -12,6 +12,9 @@ use crate::engine::sorter;
 use crate::engine::store::Store;
 use crate::event::Position;
 
+/// Room for more edges is given back after use.
+const ROOM_MAX: usize = 1 << 16;
+
 /// Paths that an event makes complete.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Complete {
@@ -38,8 +41,6 @@ pub(super) struct Enumeration {
     /// Successors that are still to be walked.
     walk: Vec<Range<u32>>,
     path: Vec<(u32, u32)>,
-    /// Paths one behind the other, and where each one ends.
-    unsorted: (Vec<(u32, u32)>, Vec<usize>),
 }
 
 /// An element, or the completing event under one stage.
@@ -81,22 +82,19 @@ impl Enumeration {
         self.gather(complete, event, heaps);
         if self.connect(store) {
             self.walk(give);
-            return;
+        } else {
+            let mut paths: Vec<(u32, u32)> = Vec::new();
+            let mut ranges: Vec<Range<usize>> = Vec::new();
+            self.walk(|path| {
+                ranges.push(paths.len()..paths.len() + path.len());
+                paths.extend_from_slice(path);
+            });
+            ranges.sort_unstable_by(|a, b| sorter::order(&paths[a.clone()], &paths[b.clone()], store));
+            ranges.into_iter().for_each(|range| give(&paths[range]));
         }
-        let (mut paths, mut ends) = std::mem::take(&mut self.unsorted);
-        self.walk(|path| {
-            paths.extend_from_slice(path);
-            ends.push(paths.len());
-        });
-        let mut ranges: Vec<Range<usize>> = Vec::with_capacity(ends.len());
-        for &to in &ends {
-            ranges.push(ranges.last().map_or(0, |r| r.end)..to);
+        if self.members.capacity() > ROOM_MAX {
+            *self = Enumeration::default();
         }
-        ranges.sort_unstable_by(|a, b| sorter::order(&paths[a.clone()], &paths[b.clone()], store));
-        ranges.iter().for_each(|range| give(&paths[range.clone()]));
-        paths.clear();
-        ends.clear();
-        self.unsorted = (paths, ends);
     }
 
     /// Finds the steps of all paths, and which goes on from which.

@@ -237,3 +237,62 @@ impl Heaps {
             .fold(0, usize::saturating_add)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Head, Position, Row, Timestamp, TypeId};
+
+    fn members(heaps: &Heaps, set: Id) -> usize {
+        let mut stack = vec![set];
+        let mut count = 0;
+        while let Some(id) = stack.pop() {
+            let Some(element) = heaps.live(id) else { continue };
+            let above = |below: Id| heaps.live(below).is_none_or(|e| !before(element.latest, e.latest));
+            assert!(above(element.left) && above(element.right), "what began latest is on top");
+            stack.extend([element.left, element.right]);
+            count += 1;
+        }
+        count
+    }
+
+    fn steps_right(heaps: &Heaps, set: Id) -> usize {
+        std::iter::successors(heaps.live(set), |element| heaps.live(element.right)).count()
+    }
+
+    #[test]
+    fn sets_in_any_order_stay_flat_and_lose_what_is_dead() {
+        const COUNT: usize = 4_000;
+        let position = Position { stream: 0, partition: 0, offset: 0 };
+        let head = Head { time: Timestamp(0), position, kind: TypeId::NONE, raw: 0..2 };
+        let mut store = Store::default();
+        let event = store.keep(&Row { head: &head, text: "{}", unescaped: "", slots: &[] }, 0);
+        let mut heaps = Heaps::new();
+        let begun: Vec<Id> = (0..COUNT).map(|_| heaps.insert(NONE, event, 0, NONE, &mut store).1).collect();
+        // The earliest last, the latest last, and as it comes.
+        for order in [COUNT - 1, 1, 1_237] {
+            let mut set = NONE;
+            for i in 1..=COUNT {
+                let after = begun[i * order % COUNT];
+                set = heaps.insert(set, event, 1, after, &mut store).0;
+                assert!(steps_right(&heaps, set) <= 12);
+            }
+            assert_eq!(members(&heaps, set), COUNT);
+        }
+        let (mut odd, mut even) = (NONE, NONE);
+        for (i, &after) in begun.iter().enumerate() {
+            let set = if i % 2 == 0 { &mut even } else { &mut odd };
+            *set = heaps.insert(*set, event, 1, after, &mut store).0;
+        }
+        heaps.expire(begun[COUNT / 4 - 1]);
+        let all = heaps.merge(odd, even);
+        assert_eq!([all, odd, even].map(|set| members(&heaps, set)), [3_000, 1_500, 1_500]);
+        assert_eq!(heaps.paths([all, odd, NONE].into_iter()), 4_500);
+        assert!(all < FIRST, "numbers have wrapped");
+        heaps.expire(begun[COUNT - 1]);
+        assert!(!heaps.is_live(all));
+        heaps.release(&mut store);
+        store.release_event(event);
+        assert_eq!((heaps.len(), store.events.len()), (0, 0));
+    }
+}

@@ -1,11 +1,11 @@
 //! How the partial matches of a pattern are held: each by itself, or all that are in one state as one set.
 //!
 //! Sets need that partial matches in one state have the same future but for their window, and that none is needed
-//! singly before its match is complete. They pay where one partial match can become two; else it only moves on.
+//! singly before its match is complete. They pay where one partial match can become several; else it only moves on.
 
 use serde::Serialize;
 
-use super::growth::Waits;
+use super::growth::{Growth, Waits, growth};
 use super::{Automaton, Edge, Target};
 use crate::pattern::ast::LinkKind;
 use crate::pattern::expr::Expr;
@@ -24,6 +24,9 @@ pub enum Storage {
 /// Where a path has more different waits than this, they are not compared: some two will go different ways.
 const WAITS_MAX: usize = 64;
 
+/// The growth of larger automata is not computed.
+const EDGES_MAX: usize = 10_000;
+
 /// How a pattern's partial matches are held.
 pub fn storage(plan: &Plan, automaton: &Automaton) -> Storage {
     let conditions = || plan.stages.iter().flat_map(|stage| stage.condition.iter().chain(&stage.until));
@@ -34,7 +37,21 @@ pub fn storage(plan: &Plan, automaton: &Automaton) -> Storage {
     let singly = plan.skip != Skip::NoSkip
         || plan.emit_timeouts
         || edges().any(|edge| edge.target == Target::Deadline);
-    if alike && !singly && branches(plan, automaton) { Storage::Sets } else { Storage::Runs }
+    if alike && !singly && branches(plan, automaton) && pays(plan, automaton) {
+        Storage::Sets
+    } else {
+        Storage::Runs
+    }
+}
+
+/// Whether sets are worth what they cost: a partial match that is ended within its window leaves its steps in them
+/// until the window closes. Where partial matches are never more than events, runs hold less then.
+fn pays(plan: &Plan, automaton: &Automaton) -> bool {
+    let edges = || automaton.positions.iter().flat_map(|position| &position.edges);
+    let ends_early = |edge: &Edge| edge.sees_all() || !edge.not_followed.is_empty();
+    !edges().any(ends_early)
+        || edges().count() > EDGES_MAX
+        || growth(plan, automaton).0 > Growth::Polynomial(1)
 }
 
 /// Whether one event can make two partial matches of one: a wait goes on although it, or another one of the same
