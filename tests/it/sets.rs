@@ -1,5 +1,5 @@
-//! Partial matches held as sets against the same held one by one: random patterns that sets are chosen for, and the same
-//! bytes in the same order from both, with windows so short that paths end within sets.
+//! Partial matches held as sets against the same held one by one, and against the naive matcher: random patterns that
+//! sets are chosen for, and the same bytes in the same order from all, with windows so short that paths end within sets.
 
 use std::sync::Arc;
 
@@ -14,20 +14,23 @@ use sequor::pattern::plan::Plan;
 use sequor::pattern::{Limits, compile};
 
 use crate::generate::Random;
+use crate::naive::{self, Input};
+
+/// Milliseconds.
+const OUT_OF_ORDERNESS: i64 = 40;
 
 /// What an engine gives out.
 #[derive(Default)]
 struct Output {
     lines: Vec<u8>,
-    matches: usize,
+    orders: Vec<Order>,
 }
 
 impl MatchSink for Output {
     fn take(&mut self, order: Order, found: &MatchView<'_>) {
-        self.lines.extend(format!("{order:?} ").into_bytes());
         found.write_json(&mut self.lines);
         self.lines.push(b'\n');
-        self.matches += 1;
+        self.orders.push(order);
     }
 }
 
@@ -86,7 +89,7 @@ impl Feed {
 
 /// What the patterns find, and the partial matches after each event.
 fn run(plans: &[Plan], partitions: &[String], with_runs: bool) -> (Output, Vec<usize>) {
-    let mut feed = Feed::new(plans, partitions.len() as u32, 40, with_runs);
+    let mut feed = Feed::new(plans, partitions.len() as u32, OUT_OF_ORDERNESS, with_runs);
     for (partition, lines) in partitions.iter().enumerate() {
         feed.lines(partition, lines.clone());
     }
@@ -155,38 +158,91 @@ fn lines(random: &mut Random, count: u64) -> String {
     lines
 }
 
+/// Runs patterns over partitions with sets and without; what was found, and the most partial matches.
+#[track_caller]
+fn compare(text: &str, plans: &[Plan], partitions: &[String]) -> (Output, usize) {
+    let (sets, held_by_sets) = run(plans, partitions, false);
+    let (runs, held_by_runs) = run(plans, partitions, true);
+    if sets.lines != runs.lines {
+        let [sets, runs] = [&sets, &runs].map(|found| String::from_utf8_lossy(&found.lines));
+        panic!("{text}\n{partitions:#?}\nsets:\n{sets}\nruns:\n{runs}");
+    }
+    assert!(sets.orders == runs.orders, "{text}\n{partitions:#?}");
+    assert_eq!(held_by_sets, held_by_runs, "{text}\n{partitions:#?}");
+    (sets, held_by_runs.into_iter().max().unwrap_or(0))
+}
+
+/// Whether some of the patterns is held as sets.
+fn has_sets(plans: &[Plan]) -> bool {
+    let storage = |plan: &Plan| nfa::storage(plan, &nfa::compile(plan, usize::MAX).unwrap());
+    plans.iter().any(|plan| storage(plan) == Storage::Sets)
+}
+
 #[test]
-fn sets_find_what_runs_find_in_the_same_order() {
+fn sets_find_what_runs_and_the_naive_matcher_find_in_the_same_order() {
     let cases = std::env::var("SEQUOR_CASES").map_or(5_000, |text| text.parse().expect("a number"));
-    let (mut with_sets, mut with_matches, mut matches, mut multiplied) = (0, 0, 0, 0);
+    let settings = naive::Settings { out_of_orderness_ms: OUT_OF_ORDERNESS, ..naive::Settings::default() };
+    let (mut with_sets, mut with_matches, mut large, mut without_naive) = (0, 0, 0, 0);
     for seed in 0..cases {
         let mut random = Random::new(seed);
         let text: String =
             (0..random.between(1, 2)).map(|n| pattern(&mut random, &format!("p{n}"))).collect();
         let compiled = compile(&text, &Limits::default());
-        if compiled.diagnostics.has_errors() {
-            continue;
-        }
-        let storages = compiled.plans.iter().map(|p| nfa::storage(p, &nfa::compile(p, usize::MAX).unwrap()));
-        if !storages.into_iter().any(|storage| storage == Storage::Sets) {
+        if compiled.diagnostics.has_errors() || !has_sets(&compiled.plans) {
             continue;
         }
         with_sets += 1;
         let count = random.below(12) + 4;
         let partitions: Vec<String> = (0..random.between(1, 3)).map(|_| lines(&mut random, count)).collect();
-        let (sets, held_by_sets) = run(&compiled.plans, &partitions, false);
-        let (runs, held_by_runs) = run(&compiled.plans, &partitions, true);
-        let (left, right) = (String::from_utf8_lossy(&sets.lines), String::from_utf8_lossy(&runs.lines));
-        assert!(left == right, "seed {seed}\n{text}\n{partitions:#?}\nsets:\n{left}\nruns:\n{right}");
-        assert_eq!(held_by_sets, held_by_runs, "seed {seed}\n{text}\n{partitions:#?}");
-        with_matches += u64::from(sets.matches > 0);
-        matches += sets.matches as u64;
-        multiplied += u64::from(held_by_runs.into_iter().max() > Some(40));
+        let text = format!("seed {seed}\n{text}");
+        let (found, most) = compare(&text, &compiled.plans, &partitions);
+        with_matches += u64::from(!found.orders.is_empty());
+        large += u64::from(most > 40);
+        let inputs: Vec<Input> = partitions
+            .iter()
+            .map(|lines| Input {
+                stream: "events".into(),
+                lines: lines.lines().map(|line| line.as_bytes().to_vec()).collect(),
+            })
+            .collect();
+        match naive::run(&[compiled.file], &inputs, &settings) {
+            Ok(expected) => assert!(
+                expected.matches == found.lines,
+                "{text}\n{partitions:#?}\nnaive:\n{}\nsets:\n{}",
+                String::from_utf8_lossy(&expected.matches),
+                String::from_utf8_lossy(&found.lines)
+            ),
+            Err(naive::TooMany) => without_naive += 1,
+        }
     }
     println!(
-        "{cases} cases, {with_sets} with sets, {with_matches} with matches, {matches} matches, {multiplied} large"
+        "{cases} cases, {with_sets} with sets, {with_matches} with matches, {large} large, {without_naive} without naive"
     );
-    assert!(with_sets * 2 > cases && with_matches * 4 > cases && multiplied * 20 > cases);
+    assert!(with_sets * 2 > cases && with_matches * 4 > cases && large * 20 > cases);
+    assert!(without_naive * 20 < with_sets);
+}
+
+/// Sets of hundreds of elements, which expire while they grow.
+#[test]
+fn large_sets_find_what_runs_find() {
+    const SEQUENCES: [&str; 6] = [
+        "a: a followed by any b: b followed by any c: c",
+        "a+: a followed by any c: c",
+        "a: a | b followed by any b?: b followed by any c: any where v < 3",
+        "a{2}: a followed by any (b: b followed by c: c)? followed by any d: d",
+        "a: a followed by b+: b until v == 9 followed by any c: c followed by any d: d",
+        "a: a followed by any b: any where v > 4 followed by any c: c not next d: d",
+    ];
+    for (seed, sequence) in (0..).zip(SEQUENCES) {
+        let text = format!("pattern p key by k match {sequence} within 300ms");
+        let compiled = compile(&text, &Limits::default());
+        assert!(!compiled.diagnostics.has_errors() && has_sets(&compiled.plans), "{text}");
+        let mut random = Random::new(seed);
+        let partitions: Vec<String> = (0..3).map(|_| lines(&mut random, 200)).collect();
+        let (found, most) = compare(&text, &compiled.plans, &partitions);
+        println!("{} matches, {most} partial matches: {text}", found.orders.len());
+        assert!(found.orders.len() > 500 && most > 50);
+    }
 }
 
 /// A year of one key, in which partial matches begin all the time and none of them is ever asked for.
@@ -209,5 +265,5 @@ fn what_sets_hold_follows_the_window_not_the_year() {
     assert_eq!(most, (1, 59, 59));
     feed.end();
     // Each `C` completes what its hour has: with 30 `A` and 29 `B` in turn, each `A` goes with all later `B`.
-    assert_eq!(feed.output.matches, 365 * 29 * 30 / 2);
+    assert_eq!(feed.output.orders.len(), 365 * 29 * 30 / 2);
 }
