@@ -3,8 +3,9 @@
 //!
 //! In reading order: [`PatternSet`] is what is installed; `route` tells which of it an event concerns; `table` turns an
 //! automaton into states and cells; `key_state` is what a key holds, made of the paths in `store`; `runner` moves one
-//! pattern by one event or to one deadline; `skip` decides which complete matches are taken; [`Engine`] is one shard of
-//! it all; [`MatchView`] is what comes out.
+//! pattern by one event or to one deadline; `skip` decides which complete matches are taken; `sets` is another store and
+//! runner for patterns whose partial matches would be too many; [`Engine`] is one shard of it all, `sorter` its order of
+//! output; [`MatchView`] is what comes out.
 //!
 //! Not here: which events are late, in which order they come, where they come from and where matches go.
 
@@ -14,15 +15,18 @@ mod gate;
 mod index;
 mod key_state;
 mod matched;
+mod matcher;
 mod path;
 mod payload;
 mod route;
 mod runner;
 mod saved;
 mod set;
+mod sets;
 mod shard;
 mod skip;
 mod slab;
+mod sorter;
 mod store;
 mod table;
 mod truths;

@@ -6,7 +6,7 @@ use hashbrown::hash_table::Entry;
 use super::deadlines::Deadlines;
 use super::key_state::{KeyState, Visit, some_event};
 use super::matched::Kind;
-use super::saved::{self, Damaged, Loader};
+use super::saved::{Damaged, Loader, runs};
 use super::set::{Compiled, PatternSet, Shape};
 use super::skip;
 use super::store::{NONE, Store};
@@ -21,7 +21,12 @@ use crate::pattern::plan::{Skip, Within};
 pub(crate) struct Found {
     pub(crate) pattern: u32,
     pub(crate) kind: Kind,
+    /// The last step of its path; `SETS` for all that the pattern's sets hold complete.
     pub(crate) node: u32,
+}
+
+impl Found {
+    pub(crate) const SETS: u32 = NONE;
 }
 
 /// What runners use while they take an event, and leave empty.
@@ -98,7 +103,8 @@ impl Runner {
         let Scratch { truths, moved, complete } = scratch;
         let shape = &event.set.shapes[pattern.shape as usize];
         let mut step = Step { event, pattern, shape, truths, table, moved, complete, is_grown: false };
-        let begin = step.shared_cell(START).unwrap_or_else(|| step.cell(store, START, NONE));
+        let begin =
+            step.truths.cell(step.table, shape, START).unwrap_or_else(|| step.cell(store, START, NONE));
         if begin == NOTHING && self.keys.is_empty() {
             return;
         }
@@ -181,7 +187,7 @@ impl Runner {
         let mut saved = Vec::new();
         for first in self.keys.drain() {
             let mut key = KeyState { first, hash: 0 };
-            saved.push(saved::encode(key, store, table));
+            saved.push(runs::encode(key, store, table));
             key.clear(store);
         }
         saved
@@ -199,7 +205,7 @@ impl Runner {
     ) -> Result<(), Damaged> {
         let pattern = &set.patterns[self.number as usize];
         let slots = &set.schema().keys[pattern.key];
-        let mut key = loader.load(bytes, pattern, set, store, table)?;
+        let mut key = runs::load(loader, bytes, pattern, set, store, table)?;
         let row = store.row(some_event(store, key.first));
         let hash = hasher.hash(&row, slots) as u32;
         let is_same = |&first: &u32| is_key(store, first, hash, &row, slots);
@@ -235,7 +241,7 @@ impl Runner {
 
 /// Half of a key's hash as the key table wants it: all bits matter in both ends of the number.
 #[inline]
-fn spread(hash: u32) -> u64 {
+pub(crate) fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
@@ -271,28 +277,10 @@ struct Step<'a, 'e> {
 }
 
 impl Step<'_, '_> {
-    /// What the event does to all partial matches in a state; none where that depends on more.
-    #[inline]
-    fn shared_cell(&mut self, state: StateId) -> Option<u32> {
-        let Step { shape, truths, table, .. } = self;
-        let of = &table.states[state as usize];
-        if table.is_narrow() {
-            let ((yes, depends), mask) = (truths.narrow(), of.mask);
-            return (depends & mask == 0).then(|| table.narrow_cell(shape, state, yes & mask));
-        }
-        truths.shared(&of.care).map(|bits| table.cell(shape, state, &bits))
-    }
-
     /// What the event does to a partial match in a state.
     fn cell(&mut self, store: &Store, state: StateId, node: u32) -> u32 {
         let Step { event, pattern, shape, truths, table, .. } = self;
-        let of = &table.states[state as usize];
-        if table.is_narrow() {
-            let bits = truths.narrow_of_run(of.mask, event, pattern, store, node);
-            return table.narrow_cell(shape, state, bits);
-        }
-        let bits = truths.of_run(&of.care, event, pattern, store, node);
-        table.cell(shape, state, &bits)
+        truths.cell_of_run(table, shape, state, event, pattern, store, node)
     }
 
     /// A partial match that goes one step further.
@@ -318,7 +306,7 @@ impl Visit for Step<'_, '_> {
 
     #[inline]
     fn state(&mut self, _: &mut Store, state: StateId) -> Option<Option<u32>> {
-        match self.shared_cell(state) {
+        match self.truths.cell(self.table, self.shape, state) {
             Some(NOTHING) => None,
             cell => Some(cell),
         }

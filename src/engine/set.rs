@@ -14,7 +14,7 @@ use super::route::Routes;
 use crate::event::record::StreamSettings;
 use crate::event::{FieldPath, Schema, TypeId};
 use crate::pattern::expr::{Attribute, Expr};
-use crate::pattern::nfa::{self, Automaton};
+use crate::pattern::nfa::{self, Automaton, Storage};
 use crate::pattern::plan::{Plan, Skip, Within};
 
 /// The number of a condition within its pattern.
@@ -40,6 +40,8 @@ pub struct PatternSet {
     pub(crate) tokens: Tokens,
     /// How many of the schema's fields, the first ones, are needed of kept events.
     pub(crate) kept_fields: usize,
+    /// Whether partial matches are never held as sets.
+    pub(crate) runs_only: bool,
     schema: Schema,
     types: hashbrown::HashMap<String, TypeId, ahash::RandomState>,
     /// The number of a shape.
@@ -63,6 +65,8 @@ pub(crate) struct Compiled {
     pub(crate) atoms: Vec<Condition>,
     /// Whether an event that no condition is true of can still change a partial match.
     pub(crate) sees_all: bool,
+    /// How its partial matches are held.
+    pub(crate) storage: Storage,
     /// The number of its key specification.
     pub(crate) key: usize,
     /// By rank of a stream: whether the pattern reads it.
@@ -106,6 +110,7 @@ impl PatternSet {
             routes: Routes::default(),
             tokens: Tokens::default(),
             kept_fields: 0,
+            runs_only: false,
             schema: Schema::default(),
             types: hashbrown::HashMap::default(),
             shape_numbers: hashbrown::HashMap::default(),
@@ -128,6 +133,7 @@ impl PatternSet {
             routes: self.routes.clone(),
             tokens: self.tokens.clone(),
             kept_fields: self.kept_fields,
+            runs_only: self.runs_only,
             schema: self.schema.clone(),
             types: self.types.clone(),
             shape_numbers: self.shape_numbers.clone(),
@@ -177,6 +183,12 @@ impl PatternSet {
         })
     }
 
+    /// The same with each partial match held by itself, also where a pattern could hold them as sets: the same matches
+    /// in the same order, by another way.
+    pub fn with_runs(self) -> PatternSet {
+        PatternSet { runs_only: true, ..self }
+    }
+
     /// What has to be read from events.
     pub fn schema(&self) -> &Schema {
         &self.schema
@@ -209,6 +221,7 @@ impl Compiled {
     fn new(plan: Plan, set: &mut PatternSet) -> (Compiled, Vec<Option<Need>>) {
         let automaton =
             nfa::compile(&plan, usize::MAX).unwrap_or(Automaton { positions: Vec::new(), start: Vec::new() });
+        let storage = nfa::storage(&plan, &automaton);
         let slots: Vec<usize> = plan.fields.iter().map(|f| set.schema.field(f)).collect();
         let key_slots: Vec<usize> = plan.key.iter().map(|f| set.schema.field(f)).collect();
         let mut atoms = Atoms { all: Vec::new(), needs: Vec::new(), names: Vec::new() };
@@ -243,6 +256,7 @@ impl Compiled {
             shape: set.shape(Shape { automaton, accept, until }),
             atoms: atoms.all,
             sees_all,
+            storage,
         };
         (compiled, atoms.needs)
     }

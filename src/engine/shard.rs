@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use super::gate::Gate;
 use super::matched::{Kind, MatchSink, MatchView, Order};
-use super::runner::{Found, Runner, Scratch};
+use super::matcher::Matcher;
+use super::runner::{Found, Scratch};
 use super::saved::{Damaged, Loader};
 use super::set::PatternSet;
+use super::sorter::Sorter;
 use super::store::{NONE, Store};
-use super::table::{StateId, Table};
+use super::table::Table;
 use super::truths::{Current, KeyHash};
 use crate::event::key::{KeyHasher, has_key};
 use crate::event::{Batch, Row, Timestamp, TypeId};
@@ -51,7 +53,7 @@ pub struct Engine {
     hasher: KeyHasher,
     shard: u64,
     shards: u64,
-    runners: Vec<Runner>,
+    runners: Vec<Matcher>,
     /// By shape.
     tables: Vec<Table>,
     /// For each runner that has deadlines, the first of them.
@@ -99,7 +101,7 @@ impl Engine {
     /// from then on; those that were decoded for a later set are good for an earlier one.
     pub fn install(&mut self, set: Arc<PatternSet>) {
         let new = self.runners.len() as u32..set.patterns.len() as u32;
-        self.runners.extend(new.map(Runner::new));
+        self.runners.extend(new.map(|number| Matcher::new(number, &set)));
         self.tables.extend(set.shapes.iter().skip(self.tables.len()).map(|shape| Table::new(shape)));
         self.scratch.truths.grow(set.predicates.len());
         self.store.set_fields(set.kept_fields);
@@ -154,7 +156,8 @@ impl Engine {
 
     /// What is held now: keys, partial matches' steps, and kept events.
     pub fn held(&self) -> (usize, usize, usize) {
-        (self.runners.iter().map(Runner::keys).sum(), self.store.nodes.len(), self.store.events())
+        let steps = self.store.nodes.len() + self.runners.iter().map(Matcher::steps).sum::<usize>();
+        (self.runners.iter().map(Matcher::keys).sum(), steps, self.store.events())
     }
 
     /// How many partial matches there are now, over all patterns and keys.
@@ -190,7 +193,7 @@ impl Engine {
             result = result.and(loaded);
         }
         loader.finish(&mut self.store);
-        let of = |(number, runner): (u32, &Runner)| Some(Reverse((runner.next_deadline()?, number)));
+        let of = |(number, runner): (u32, &Matcher)| Some(Reverse((runner.next_deadline()?, number)));
         self.due = (0..).zip(&self.runners).filter_map(of).collect();
         result
     }
@@ -237,13 +240,15 @@ impl Engine {
                     self.due.push(Reverse((at, number)));
                 }
                 if table.is_full() {
-                    rebuild(shape, table, &self.runners, store, set);
+                    let alike = self.runners.iter_mut().zip(&set.patterns);
+                    let alike = alike.filter(|(_, pattern)| pattern.shape as usize == shape);
+                    Matcher::rebuild(table, &set.shapes[shape], alike.map(|(runner, _)| runner), store);
                 }
             }
         }
         let kept = event.kept.get();
         if !self.found.is_empty() {
-            self.emit(row.head.time, Some(&row), sink);
+            self.emit(row.head.time, Some((&row, kept)), sink);
         }
         if kept != NONE {
             self.store.release_event(kept);
@@ -286,96 +291,42 @@ impl Engine {
     }
 
     /// Gives what was found at one event or deadline to the sink, in order, each once.
-    fn emit(&mut self, time: Timestamp, event: Option<&Row<'_>>, sink: &mut impl MatchSink) {
+    fn emit(&mut self, time: Timestamp, event: Option<(&Row<'_>, u32)>, sink: &mut impl MatchSink) {
         self.sorter.sort(&self.found, &self.set.ranks, &self.store, event.is_none());
         for item in &self.sorter.items {
-            let path = &self.sorter.paths[item.from..item.to];
-            let pattern = &self.set.patterns[item.found.pattern as usize];
-            let first = self.store.position(path[0].0);
-            let order = Order {
-                time,
-                of_event: event.is_some(),
-                position: event.map_or(first, |row| row.head.position),
-                pattern: self.set.ranks[item.found.pattern as usize],
+            let Found { pattern: number, kind, node } = item.found;
+            let pattern = &self.set.patterns[number as usize];
+            let count = match kind {
+                Kind::Match => &mut self.counters.matches,
+                Kind::Timeout => &mut self.counters.timeouts,
             };
-            match item.found.kind {
-                Kind::Match => self.counters.matches += 1,
-                Kind::Timeout => self.counters.timeouts += 1,
+            let mut give = |path: &[(u32, u32)]| {
+                let position = match event {
+                    Some((row, _)) => row.head.position,
+                    None => self.store.position(path[0].0),
+                };
+                *count += 1;
+                let view = MatchView {
+                    pattern,
+                    kind,
+                    path,
+                    end: time,
+                    store: &self.store,
+                    around: &self.set.around,
+                    key_slots: &self.set.schema().keys[pattern.key],
+                };
+                let pattern = self.set.ranks[number as usize];
+                sink.take(Order { time, of_event: event.is_some(), position, pattern }, &view);
+            };
+            match (event, node) {
+                (Some((_, kept)), Found::SETS) => {
+                    self.runners[number as usize].matches(kept, &self.store, give);
+                }
+                _ => give(&self.sorter.paths[item.from..item.to]),
             }
-            let view = MatchView {
-                pattern,
-                kind: item.found.kind,
-                path,
-                end: time,
-                store: &self.store,
-                around: &self.set.around,
-                key_slots: &self.set.schema().keys[pattern.key],
-            };
-            sink.take(order, &view);
         }
         for found in self.found.drain(..) {
             self.store.release(found.node);
         }
-    }
-}
-
-/// Makes a shape's table anew, with only the states that partial matches are in.
-#[cold]
-fn rebuild(shape: usize, table: &mut Table, runners: &[Runner], store: &mut Store, set: &PatternSet) {
-    let alike = runners.iter().zip(&set.patterns).filter(|(_, pattern)| pattern.shape as usize == shape);
-    let groups: Vec<u32> = alike.flat_map(|(runner, _)| runner.groups(store)).collect();
-    let mut states: Vec<StateId> = groups.iter().map(|&at| store.groups[at].state).collect();
-    table.rebuild(&set.shapes[shape], states.iter_mut());
-    for (at, state) in groups.into_iter().zip(states) {
-        store.groups[at].state = state;
-    }
-}
-
-/// Puts what was found at one event or deadline into the order of the output.
-#[derive(Debug, Default)]
-struct Sorter {
-    items: Vec<Item>,
-    /// The paths of all items, one behind the other.
-    paths: Vec<(u32, u32)>,
-    scratch: Vec<(u32, u32)>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Item {
-    found: Found,
-    from: usize,
-    to: usize,
-}
-
-impl Sorter {
-    fn sort(&mut self, found: &[Found], ranks: &[u32], store: &Store, at_deadline: bool) {
-        self.items.clear();
-        self.paths.clear();
-        for &found in found {
-            store.path(found.node, &mut self.scratch);
-            let from = self.paths.len();
-            self.paths.extend_from_slice(&self.scratch);
-            self.items.push(Item { found, from, to: self.paths.len() });
-        }
-        if self.items.len() < 2 {
-            return;
-        }
-        let paths = &self.paths;
-        let position = |step: &(u32, u32)| store.position(step.0);
-        let rank = |item: &Item| ranks[item.found.pattern as usize];
-        self.items.sort_by(|a, b| {
-            let (left, right) = (&paths[a.from..a.to], &paths[b.from..b.to]);
-            let first = || position(&left[0]).cmp(&position(&right[0]));
-            let at_first = if at_deadline { first() } else { std::cmp::Ordering::Equal };
-            at_first
-                .then_with(|| rank(a).cmp(&rank(b)))
-                .then_with(|| a.found.kind.cmp(&b.found.kind))
-                .then_with(|| left.iter().map(position).cmp(right.iter().map(position)))
-                .then_with(|| left.iter().map(|s| s.1).cmp(right.iter().map(|s| s.1)))
-        });
-        self.items.dedup_by(|a, b| {
-            (a.found.pattern, a.found.kind) == (b.found.pattern, b.found.kind)
-                && paths[a.from..a.to] == paths[b.from..b.to]
-        });
     }
 }

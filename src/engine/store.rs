@@ -123,6 +123,12 @@ impl Store {
         }
     }
 
+    /// One reference to an event more.
+    #[inline]
+    pub(crate) fn hold_event(&mut self, event: u32) {
+        self.events[event].references += 1;
+    }
+
     /// One reference to an event less.
     #[inline]
     pub(crate) fn release_event(&mut self, event: u32) {

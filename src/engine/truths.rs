@@ -5,9 +5,9 @@ use std::cell::Cell;
 
 use super::condition::Condition;
 use super::path::{Iterative, Unary};
-use super::set::{AtomId, Compiled, PatternSet};
+use super::set::{AtomId, Compiled, PatternSet, Shape};
 use super::store::{NONE, Store};
-use super::table::Bits;
+use super::table::{Bits, StateId, Table};
 use crate::event::Row;
 use crate::event::key::KeyHasher;
 use crate::pattern::eval;
@@ -30,12 +30,20 @@ impl<'a> Current<'a> {
         Unary { row: self.row, around: &self.set.around, type_errors: self.type_errors }
     }
 
-    /// A path that goes one step further, with this event.
-    pub(crate) fn extend(&self, store: &mut Store, before: u32, stage: usize) -> u32 {
+    /// Its number in the store, where it is kept from now on.
+    #[inline]
+    pub(crate) fn keep(&self, store: &mut Store) -> u32 {
         if self.kept.get() == NONE {
             self.kept.set(store.keep(&self.row, self.sequence));
         }
-        store.extend(before, self.kept.get(), stage)
+        self.kept.get()
+    }
+
+    /// A path that goes one step further, with this event.
+    #[inline]
+    pub(crate) fn extend(&self, store: &mut Store, before: u32, stage: usize) -> u32 {
+        let event = self.keep(store);
+        store.extend(before, event, stage)
     }
 }
 
@@ -167,14 +175,39 @@ impl Truths {
         self.memo.get(predicate, event.sequence, ask)
     }
 
-    /// The conditions of a narrow pattern that are true as far as the event alone says, and those that depend.
+    /// What the event does to all partial matches in a state; none where that depends on more.
     #[inline]
-    pub(crate) fn narrow(&self) -> (u64, u64) {
-        (self.yes[0], self.depends[0])
+    pub(crate) fn cell(&self, table: &mut Table, shape: &Shape, state: StateId) -> Option<u32> {
+        let of = &table.states[state as usize];
+        if table.is_narrow() {
+            let (truths, depends) = (self.yes[0] & of.mask, self.depends[0] & of.mask);
+            return (depends == 0).then(|| table.narrow_cell(shape, state, truths));
+        }
+        self.shared(&of.care).map(|bits| table.cell(shape, state, &bits))
+    }
+
+    /// What the event does to a partial match in a state.
+    pub(crate) fn cell_of_run(
+        &self,
+        table: &mut Table,
+        shape: &Shape,
+        state: StateId,
+        event: &Current<'_>,
+        pattern: &Compiled,
+        store: &Store,
+        node: u32,
+    ) -> u32 {
+        let of = &table.states[state as usize];
+        if table.is_narrow() {
+            let truths = self.narrow_of_run(of.mask, event, pattern, store, node);
+            return table.narrow_cell(shape, state, truths);
+        }
+        let bits = self.of_run(&of.care, event, pattern, store, node);
+        table.cell(shape, state, &bits)
     }
 
     /// Of the conditions of a narrow pattern those that are true for a partial match, as far as `mask` asks for them.
-    pub(crate) fn narrow_of_run(
+    fn narrow_of_run(
         &self,
         mask: u64,
         event: &Current<'_>,
@@ -193,7 +226,7 @@ impl Truths {
 
     /// The conditions of a state that are true, where the event alone says; none where some depend on the partial match.
     #[inline]
-    pub(crate) fn shared(&self, care: &[AtomId]) -> Option<Bits> {
+    fn shared(&self, care: &[AtomId]) -> Option<Bits> {
         let mut depends = 0;
         let bits = gather(care, |word, bit| {
             depends |= self.depends[word] >> bit;
@@ -203,7 +236,7 @@ impl Truths {
     }
 
     /// The conditions of a state that are true for a partial match.
-    pub(crate) fn of_run(
+    fn of_run(
         &self,
         care: &[AtomId],
         event: &Current<'_>,

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sequor::pattern::nfa;
+
 use crate::generate::{Case, shrink};
 use crate::harness::{Run, run_engine};
 use crate::naive::{self, Outputs};
@@ -69,6 +71,11 @@ fn the_engine_says_what_the_naive_matcher_says() {
 fn check(seed: u64, tally: &Mutex<Tally>) -> Result<(), String> {
     let (case, mut features) = Case::new(seed);
     let expected = naive_outputs(&case);
+    let compiled = case.compile().expect("generated patterns are accepted");
+    let storage = |plan| nfa::compile(plan, usize::MAX).map(|automaton| nfa::storage(plan, &automaton));
+    if compiled.plans.iter().any(|plan| storage(plan) == Some(nfa::Storage::Sets)) {
+        features.insert("held as sets");
+    }
     {
         let mut tally = tally.lock().unwrap();
         tally.cases += 1;

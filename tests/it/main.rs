@@ -24,5 +24,6 @@ mod order;
 mod rare;
 mod saved;
 mod scenarios;
+mod sets;
 mod stepwise;
 mod tidy;

@@ -68,6 +68,7 @@ impl Graph {
             negations: negated.into_iter().map(stage).collect(),
             positions: automaton.positions.len(),
             index: index(plan, &automaton),
+            storage: nfa::storage(plan, &automaton),
             growth: advice::growth(plan, &automaton),
         })
     }

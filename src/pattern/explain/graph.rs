@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::pattern::nfa::Storage;
+
 /// A pattern as a graph.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Graph {
@@ -32,6 +34,8 @@ pub struct Graph {
     pub positions: usize,
     /// What makes events find their partial matches.
     pub index: Index,
+    /// How its partial matches are held.
+    pub storage: Storage,
     /// How much it may hold.
     pub growth: Growth,
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write;
 
 use super::graph::{Edge, EdgeKind, Graph, Link, Node, Stage};
+use crate::pattern::nfa::Storage;
 
 pub(super) fn render(graph: &Graph) -> String {
     let mut out = String::new();
@@ -142,7 +143,14 @@ fn write_index(graph: &Graph, out: &mut String) -> std::fmt::Result {
     fact(out, "deadlines", deadlines)?;
     let memory =
         "none for a key without partial matches; an event is kept once, however many of them have it";
-    fact(out, "memory", memory)
+    fact(out, "memory", memory)?;
+    let store = match graph.storage {
+        Storage::Runs => "runs: each partial match by itself",
+        Storage::Sets => {
+            "sets: all partial matches of a key in one state together; an event adds to a set once, however many they are"
+        }
+    };
+    fact(out, "store", store)
 }
 
 fn write_growth(graph: &Graph, out: &mut String) -> std::fmt::Result {

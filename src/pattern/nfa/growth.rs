@@ -36,7 +36,7 @@ pub struct Cause {
 
 /// The growth of a pattern, and its cause (none where it is bounded).
 pub fn growth(plan: &Plan, automaton: &Automaton) -> (Growth, Option<Cause>) {
-    let waits = Waits { stages: &plan.stages, automaton, component: components(automaton) };
+    let waits = Waits::new(plan, automaton);
     let count = automaton.positions.len();
     // From the beginning of the pattern on, component by component.
     let mut order: Vec<usize> = (0..count).collect();
@@ -130,7 +130,7 @@ impl Arrival {
 }
 
 /// What can happen to the waits of an automaton.
-struct Waits<'a> {
+pub(super) struct Waits<'a> {
     stages: &'a [Stage],
     automaton: &'a Automaton,
     /// By position, its strongly connected component.
@@ -138,11 +138,15 @@ struct Waits<'a> {
 }
 
 impl<'a> Waits<'a> {
+    pub(super) fn new(plan: &'a Plan, automaton: &'a Automaton) -> Waits<'a> {
+        Waits { stages: &plan.stages, automaton, component: components(automaton) }
+    }
+
     fn stage(&self, position: PositionId) -> StageId {
         self.automaton.positions[position as usize].stage
     }
 
-    fn target(&self, edge: &Edge) -> Option<StageId> {
+    pub(super) fn target(&self, edge: &Edge) -> Option<StageId> {
         position(edge).map(|to| self.automaton.positions[to].stage)
     }
 
@@ -186,7 +190,7 @@ impl<'a> Waits<'a> {
     }
 
     /// Whether one event can do different things to two waits after the same event, both of which go on.
-    fn part(&self, left: &Edge, right: &Edge) -> bool {
+    pub(super) fn part(&self, left: &Edge, right: &Edge) -> bool {
         let (Some(l), Some(r)) = (self.target(left), self.target(right)) else {
             // The end of the window is waited for as long as the other goes on.
             return [(left, right), (right, left)]

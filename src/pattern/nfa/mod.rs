@@ -8,12 +8,14 @@
 mod compile;
 mod components;
 mod growth;
+mod storage;
 
 use super::ast::LinkKind;
 use super::plan::StageId;
 
 pub use compile::compile;
 pub use growth::{Cause, Growth, growth};
+pub use storage::{Storage, storage};
 
 /// The number of a position.
 pub type PositionId = u32;

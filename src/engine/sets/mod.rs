@@ -1,0 +1,300 @@
+//! One pattern at work in one shard, with its partial matches as sets: all of a key that are in one state are one set,
+//! whatever their number. An event that a stage takes adds one element to a set; sets are walked only when a match is
+//! complete.
+//!
+//! For patterns whose partial matches all move alike when they are in one state (no condition on earlier events), end
+//! with a window from the first event on, and are not needed singly otherwise: `pattern::nfa::storage` says which.
+
+mod enumerate;
+mod heap;
+mod saved;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::{Entry, OccupiedEntry};
+use smallvec::SmallVec;
+
+use self::enumerate::{Complete, Enumeration};
+use self::heap::{Heaps, Id, NONE, Part};
+use super::deadlines::Deadlines;
+use super::matched::Kind;
+use super::runner::{Found, spread};
+use super::saved::{Damaged, Loader};
+use super::set::PatternSet;
+use super::store::Store;
+use super::table::{DEAD, NOTHING, START, StateId, Table, Take};
+use super::truths::{Current, KeyHash, Truths};
+use crate::event::key::{KeyHasher, has_key, same_key};
+use crate::event::{Row, Timestamp};
+
+/// The partial matches of a key in one state.
+#[derive(Debug, Clone, Copy)]
+struct StateSet {
+    state: StateId,
+    set: Id,
+}
+
+/// What a key holds; nothing is in vain: a key without sets does not exist, nor does a set without live paths.
+#[derive(Debug)]
+struct Keyed {
+    hash: u32,
+    sets: SmallVec<[StateSet; 2]>,
+}
+
+/// An event that a stage took after the paths of a set.
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    stage: u16,
+    prefix: Id,
+    to: StateId,
+}
+
+/// One pattern in one shard.
+#[derive(Debug)]
+pub(crate) struct SetRunner {
+    number: u32,
+    keys: HashTable<Keyed>,
+    heaps: Heaps,
+    /// The ends of the windows of what began.
+    deadlines: Deadlines,
+    moved: Vec<StateSet>,
+    taken: Vec<Taken>,
+    /// What the current event made complete.
+    complete: Vec<Complete>,
+    enumeration: Enumeration,
+}
+
+impl SetRunner {
+    pub(crate) fn new(number: u32) -> SetRunner {
+        SetRunner {
+            number,
+            keys: HashTable::new(),
+            heaps: Heaps::new(),
+            deadlines: Deadlines::default(),
+            moved: Vec::new(),
+            taken: Vec::new(),
+            complete: Vec::new(),
+            enumeration: Enumeration::default(),
+        }
+    }
+
+    /// The time of the next deadline that may be due.
+    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
+        self.deadlines.next()
+    }
+
+    /// How many keys hold something.
+    pub(crate) fn keys(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// How many steps of partial matches are held.
+    pub(crate) fn steps(&self) -> usize {
+        self.heaps.len()
+    }
+
+    /// How many partial matches the sets stand for.
+    pub(crate) fn partial_matches(&self) -> usize {
+        self.heaps.paths(self.keys.iter().flat_map(|keyed| &keyed.sets).map(|of| of.set))
+    }
+
+    /// Takes an event. The time of the next deadline, if there was none before.
+    pub(crate) fn event(
+        &mut self,
+        event: &Current<'_>,
+        key: &KeyHash<'_>,
+        table: &mut Table,
+        truths: &mut Truths,
+        store: &mut Store,
+        found: &mut Vec<Found>,
+    ) -> Option<Timestamp> {
+        let pattern = &event.set.patterns[self.number as usize];
+        let shape = &event.set.shapes[pattern.shape as usize];
+        if !(truths.ask(event, pattern) || pattern.sees_all) {
+            return None;
+        }
+        // No condition of these patterns depends on a partial match.
+        let cell = |table: &mut Table, state| truths.cell(table, shape, state).unwrap_or(NOTHING);
+        let begin = cell(table, START);
+        if begin == NOTHING && self.keys.is_empty() {
+            return None;
+        }
+        let hash = key.get(&event.row) as u32;
+        let heaps = &mut self.heaps;
+        let is_same =
+            |keyed: &Keyed| keyed.hash == hash && keyed.has_key(&event.row, key.slots(), heaps, store);
+        let mut entry = match self.keys.entry(spread(hash), is_same, |keyed| spread(keyed.hash)) {
+            Entry::Occupied(entry) => entry,
+            Entry::Vacant(_) if begin == NOTHING => return None,
+            Entry::Vacant(entry) => entry.insert(Keyed { hash, sets: SmallVec::new() }),
+        };
+        let sets = &mut entry.get_mut().sets;
+
+        // What all sets were before the event decides; they change afterwards.
+        let (moved, taken) = (&mut self.moved, &mut self.taken);
+        let complete = &mut self.complete;
+        let mut take = |take: &Take, prefix| {
+            let stage = take.stage as u16;
+            if take.next != DEAD {
+                taken.push(Taken { stage, prefix, to: take.next });
+            }
+            if take.complete {
+                complete.push(Complete { stage: Some(stage), prefix });
+            }
+        };
+        let mut ending = SmallVec::<[Id; 2]>::new();
+        sets.retain(|&mut StateSet { state, set }| {
+            let cell = cell(table, state);
+            if cell == NOTHING {
+                return true;
+            }
+            let cell = &table.cells[cell as usize];
+            cell.takes.iter().for_each(|t| take(t, set));
+            if cell.completes {
+                ending.push(set);
+            }
+            if cell.keep != state && cell.keep != DEAD {
+                moved.push(StateSet { state: cell.keep, set });
+            }
+            cell.keep == state
+        });
+        table.cells[begin as usize].takes.iter().for_each(|t| take(t, NONE));
+        complete.extend(ending.into_iter().map(|prefix| Complete { stage: None, prefix }));
+
+        for StateSet { state, set } in moved.drain(..) {
+            let to = set_of(sets, state);
+            *to = heaps.merge(*to, set);
+        }
+        let mut is_begun = false;
+        for Taken { stage, prefix, to } in taken.drain(..) {
+            let to = set_of(sets, to);
+            *to = heaps.insert(*to, event.keep(store), stage, prefix, store);
+            is_begun |= prefix == NONE;
+        }
+        let before = self.deadlines.next();
+        if let Some(within) = pattern.within
+            && is_begun
+        {
+            self.deadlines.push(event.row.head.time.plus(within.span), event.keep(store), event.sequence);
+        }
+        if !self.complete.is_empty() {
+            event.keep(store);
+            found.push(Found { pattern: self.number, kind: Kind::Match, node: Found::SETS });
+        }
+        if sets.is_empty() {
+            forget(entry);
+        }
+        if before.is_none() { self.deadlines.next() } else { None }
+    }
+
+    /// Encodes all keys and drops them.
+    pub(crate) fn unload(&mut self, table: &Table, store: &mut Store) -> Vec<Vec<u8>> {
+        let heaps = &self.heaps;
+        let keys = self.keys.drain().map(|keyed| saved::encode(&keyed.sets, heaps, store, table)).collect();
+        self.heaps.clear(store);
+        keys
+    }
+
+    /// Goes on with a key that was encoded.
+    pub(crate) fn load(
+        &mut self,
+        bytes: &[u8],
+        loader: &mut Loader,
+        set: &PatternSet,
+        hasher: &KeyHasher,
+        table: &mut Table,
+        store: &mut Store,
+    ) -> Result<(), Damaged> {
+        let pattern = &set.patterns[self.number as usize];
+        let slots = &set.schema().keys[pattern.key];
+        let loaded = saved::read(loader, bytes, pattern, set, store, table)?;
+        let root = loaded.sets.first().and_then(|(_, root)| loaded.parts.get(*root as usize));
+        let Some(row) = root.map(|root| store.row(root.event)) else {
+            return Err(Damaged { at: 0, expected: "a set" });
+        };
+        let hash = hasher.hash(&row, slots) as u32;
+        let heaps = &self.heaps;
+        let is_same = |keyed: &Keyed| keyed.hash == hash && keyed.has_key(&row, slots, heaps, store);
+        if !has_key(row.slots, slots) || self.keys.find(spread(hash), is_same).is_some() {
+            return Err(Damaged { at: 0, expected: "a key that is not there yet" });
+        }
+        let mut ids: Vec<Id> = Vec::new();
+        for part in &loaded.parts {
+            let id = |number: Id| ids.get(number as usize).copied().unwrap_or(NONE);
+            let [prefix, left, right, origin] = [part.prefix, part.left, part.right, part.origin].map(id);
+            if let Some(within) = pattern.within
+                && prefix == NONE
+                && origin == NONE
+            {
+                let at = store.time(part.event).plus(within.span);
+                self.deadlines.load(at, part.event, store.sequence(part.event));
+            }
+            ids.push(self.heaps.restore(Part { prefix, left, right, origin, ..*part }, store));
+        }
+        let sets = loaded.sets.iter().map(|&(state, root)| StateSet { state, set: ids[root as usize] });
+        let keyed = Keyed { hash, sets: sets.collect() };
+        self.keys.insert_unique(spread(hash), keyed, |keyed| spread(keyed.hash));
+        Ok(())
+    }
+
+    /// The states that its keys are in.
+    pub(crate) fn states(&mut self) -> impl Iterator<Item = &mut StateId> {
+        self.keys.iter_mut().flat_map(|keyed| &mut keyed.sets).map(|of| &mut of.state)
+    }
+
+    /// Hands out what the last event completed, each path as (kept event, stage), in order.
+    pub(crate) fn matches(&mut self, event: u32, store: &Store, give: impl FnMut(&[(u32, u32)])) {
+        self.enumeration.run(&self.complete, event, &mut self.heaps, store, give);
+        self.complete.clear();
+    }
+
+    /// Forgets what the deadlines at `at` close.
+    pub(crate) fn deadlines(
+        &mut self,
+        at: Timestamp,
+        set: &PatternSet,
+        hasher: &KeyHasher,
+        store: &mut Store,
+    ) {
+        let pattern = &set.patterns[self.number as usize];
+        let Some(within) = pattern.within else { return };
+        let slots = &set.schema().keys[pattern.key];
+        let heaps = &mut self.heaps;
+        while let Some(begun) = self.deadlines.pop(at, within.span, store) {
+            heaps.expire(store.time(begun));
+            let row = store.row(begun);
+            let hash = hasher.hash(&row, slots) as u32;
+            let is_same = |keyed: &Keyed| keyed.hash == hash && keyed.has_key(&row, slots, heaps, store);
+            let Ok(mut entry) = self.keys.find_entry(spread(hash), is_same) else { continue };
+            let sets = &mut entry.get_mut().sets;
+            sets.retain(|of| heaps.is_live(of.set));
+            if sets.is_empty() {
+                forget(entry);
+            }
+        }
+        heaps.release(store);
+    }
+}
+
+impl Keyed {
+    fn has_key(&self, row: &Row<'_>, slots: &[usize], heaps: &Heaps, store: &Store) -> bool {
+        let some_element = self.sets.first().and_then(|of| heaps.get(of.set));
+        some_element.is_some_and(|element| same_key(&store.row(element.event), row, slots))
+    }
+}
+
+/// Removes a key that holds nothing.
+fn forget(entry: OccupiedEntry<'_, Keyed>) {
+    let keys = entry.remove().1.into_table();
+    if keys.len() * 8 < keys.capacity() && keys.capacity() > 1024 {
+        keys.shrink_to(keys.len() * 2, |keyed| spread(keyed.hash));
+    }
+}
+
+/// The set of a state.
+fn set_of(sets: &mut SmallVec<[StateSet; 2]>, state: StateId) -> &mut Id {
+    let at = sets.iter().position(|of| of.state == state).unwrap_or_else(|| {
+        sets.push(StateSet { state, set: NONE });
+        sets.len() - 1
+    });
+    &mut sets[at].set
+}
