@@ -57,8 +57,8 @@ pub struct ReplayArgs {
     /// The field that holds the event type
     #[arg(long, value_name = "PATH", default_value = "type")]
     type_field: String,
-    /// Threads that match side by side, besides one that reads; with 1 all is done on one. The output is the same for
-    /// any number. Default: one for each processor
+    /// Threads that match side by side, besides as many that decode and one that reads; with 1 all is done on one. The
+    /// output is the same for any number. Default: one for each processor
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
     threads: Option<u16>,
     /// Events that are passed on together; the output is the same for any number

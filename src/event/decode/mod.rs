@@ -5,6 +5,7 @@
 
 mod csv;
 mod dead;
+mod instant;
 mod scan;
 mod tree;
 mod walk;

@@ -1,6 +1,7 @@
 //! Goes over the lines of a block and puts what is wanted of them where it stays. A line most often has the members of
 //! the one before it, in the same order and spaced alike: that is guessed first, and one comparison tells.
 
+use super::instant;
 use super::scan::{Malformed, Quoted, Scanner, unescape};
 use super::tree::{Names, Node, NodeId, Tree};
 use crate::event::{Slot, Timestamp, TypeId};
@@ -320,11 +321,7 @@ impl<'t> Walk<'_, 't> {
 
     #[inline(never)]
     fn written_time(&self, value: &Slot) -> Time {
-        let text = self.text_of(value).and_then(|text| std::str::from_utf8(text).ok());
-        match text.and_then(|text| chrono::DateTime::parse_from_rfc3339(text).ok()) {
-            Some(time) => Time::At(Timestamp(time.timestamp_millis())),
-            None => Time::Invalid,
-        }
+        self.text_of(value).and_then(instant::read).map_or(Time::Invalid, Time::At)
     }
 
     #[inline(always)]
