@@ -25,19 +25,22 @@ pub(crate) enum Workload {
     Abc(f64),
     /// `order` and `payment` at 100 a second: four orders in a hundred are never paid, one more too late.
     MissingPayment,
+    /// `t0` to `t9999`, each type as often as any other, of 10,000 cards at 1,000 a second.
+    Spread,
     /// A little of a web shop: logins, card payments and orders, for the demonstration.
     Shop,
 }
 
 impl Workload {
     /// The workloads by their names.
-    pub(crate) const ALL: [(&'static str, Workload); 7] = [
+    pub(crate) const ALL: [(&'static str, Workload); 8] = [
         ("card_testing", Workload::CardTesting),
         ("out_of_order", Workload::OutOfOrder),
         ("brute_force", Workload::BruteForce),
         ("rising_price", Workload::RisingPrice),
         ("abc", Workload::Abc(0.01)),
         ("missing_payment", Workload::MissingPayment),
+        ("spread", Workload::Spread),
         ("shop", Workload::Shop),
     ];
 
@@ -153,6 +156,7 @@ impl Source {
                 let due = self.advance(20, left);
                 self.order(due, line);
             }
+            Workload::Spread => self.spread(line),
             Workload::Shop => self.shop(left, line),
         }
     }
@@ -259,6 +263,13 @@ impl Source {
         let (ts, v) = (self.now, self.random.below(1_000));
         let _ = write!(line, r#"{{"type":"{letter}","ts":{ts},"v":{v}}}"#);
         self.now += 1;
+    }
+
+    fn spread(&mut self, line: &mut String) {
+        self.now += self.random.below(3);
+        let (kind, card) = (self.random.below(10_000), self.random.below(10_000));
+        let (ts, amount) = (self.now, Money(self.random.between(100, 50_000)));
+        let _ = write!(line, r#"{{"type":"t{kind}","ts":{ts},"card":"c{card}","amount":{amount}}}"#);
     }
 
     /// Goes on in time by up to `step`, and says what is due then. Towards the end of the log, of which `left` events are

@@ -8,19 +8,22 @@ use sequor::pattern::plan::Plan;
 use sequor::pattern::{Limits, compile};
 
 use crate::generate::{self, Workload};
+use crate::many;
 
 /// A workload.
 pub(crate) struct Case {
     pub(crate) name: String,
+    /// Workloads that differ in one number are compared with each other.
+    pub(crate) group: &'static str,
     pub(crate) log: Workload,
     /// How many events are generated at most; all of a file are taken.
     pub(crate) events_max: u64,
     pub(crate) patterns: String,
-    /// Whether putting the events in order is part of what is measured.
-    pub(crate) reorders: bool,
+    /// How late an event may come, in milliseconds.
+    pub(crate) bound: i64,
 }
 
-const CARD_TESTING: &str = "pattern card_testing key by card
+pub(crate) const CARD_TESTING: &str = "pattern card_testing key by card
   match small: tx where amount < 2 followed by big: tx where amount > 400 within 10m";
 
 const BRUTE_FORCE: &str = r#"pattern brute_force key by user
@@ -35,72 +38,52 @@ const RISING_PRICE: &str = "pattern rising_price key by symbol
 
 const ABC_NEXT: &str = "pattern abc_next match a: A followed by b: B followed by c: C within 1s";
 
-const ABC_ANY: &str = "pattern abc_any match a: A followed by any b: B followed by any c: C within 1s";
-
 const MISSING_PAYMENT: &str = "pattern missing_payment key by order_id
   match placed: order not followed by paid: payment within 30m";
 
-/// All workloads that run in memory.
+/// Every B after an A, and every event of type `last` after them; one event comes each millisecond.
+fn abc_any(last: &str, window: u64) -> String {
+    format!("pattern abc_any match a: A followed by any b: B followed by any c: {last} within {window}ms")
+}
+
+/// All workloads.
 pub(crate) fn all() -> Vec<Case> {
-    let case = |name: &str, log, patterns: &str| Case {
-        name: name.to_owned(),
-        log,
-        events_max: u64::MAX,
-        patterns: patterns.to_owned(),
-        reorders: log == Workload::OutOfOrder,
-    };
     let abc = Workload::Abc(0.01);
     let mut all = vec![
-        case("card_testing", Workload::CardTesting, CARD_TESTING),
-        case("out_of_order", Workload::OutOfOrder, CARD_TESTING),
-        case("brute_force", Workload::BruteForce, BRUTE_FORCE),
-        case("rising_price", Workload::RisingPrice, RISING_PRICE),
-        case("abc_next", abc, ABC_NEXT),
-        Case { events_max: 100_000, ..case("abc_any", abc, ABC_ANY) },
-        case("missing_payment", Workload::MissingPayment, MISSING_PAYMENT),
+        Case::new("card_testing", Workload::CardTesting, CARD_TESTING),
+        Case { bound: 5_000, ..Case::new("in_order", Workload::CardTesting, CARD_TESTING) },
+        Case { bound: 5_000, ..Case::new("out_of_order", Workload::OutOfOrder, CARD_TESTING) },
+        Case::new("brute_force", Workload::BruteForce, BRUTE_FORCE),
+        Case::new("rising_price", Workload::RisingPrice, RISING_PRICE),
+        Case::new("missing_payment", Workload::MissingPayment, MISSING_PAYMENT),
+        Case::new("abc_next", abc, ABC_NEXT),
     ];
-    for number in [10, 100, 1_000] {
-        all.push(Case {
-            events_max: 100_000,
-            ..case(&format!("many_patterns_{number}"), Workload::CardTesting, &many_patterns(number))
-        });
-    }
+    let of_window = |group, last, window| Case {
+        name: format!("{group}_{window}"),
+        group,
+        events_max: 100_000,
+        ..Case::new("", abc, &abc_any(last, window))
+    };
+    // With C there are matches to enumerate; no event is an E1, so there only what leads to matches is kept up to date.
+    all.extend([100, 1_000, 10_000].map(|window| of_window("abc_any", "C", window)));
+    all.extend([100, 1_000, 10_000, 100_000].map(|window| of_window("abc_update", "E1", window)));
+    all.push(many::heavy());
+    all.extend(many::all());
     all
 }
 
-/// The pattern of card_testing for each of so many merchants.
-fn many_patterns(number: usize) -> String {
-    let of = |i| {
-        format!(
-            "pattern many_{i} key by card
-               match small: tx where merchant == 'm{i}' and amount < 2
-               followed by big: tx where merchant == 'm{i}' and amount > 400 within 10m\n"
-        )
-    };
-    (0..number).map(of).collect()
-}
-
-/// Sixty patterns that compare each payment with those before: nearly all of the work is the engine's.
-pub(crate) fn heavy() -> Case {
-    let of = |i| {
-        format!(
-            "pattern heavy_{i} key by card
-               match a: tx where amount > {low}
-               followed by b: tx where amount > a.amount * 1.01
-               followed by c: tx where amount < b.amount / 4 and merchant != a.merchant within 10m\n",
-            low = 200 + i
-        )
-    };
-    Case {
-        name: "heavy".to_owned(),
-        log: Workload::CardTesting,
-        events_max: 100_000,
-        patterns: (0..60).map(of).collect(),
-        reorders: false,
-    }
-}
-
 impl Case {
+    pub(crate) fn new(name: &str, log: Workload, patterns: &str) -> Case {
+        Case {
+            name: name.to_owned(),
+            group: "",
+            log,
+            events_max: u64::MAX,
+            patterns: patterns.to_owned(),
+            bound: 0,
+        }
+    }
+
     /// The lines: those of a file if there is one, else generated.
     pub(crate) fn lines(&self, events: u64, file: Option<&PathBuf>) -> Result<Vec<u8>, String> {
         match file {
@@ -109,24 +92,17 @@ impl Case {
         }
     }
 
+    /// The plans of the patterns, which have no mistakes.
     pub(crate) fn plans(&self) -> Result<Vec<Plan>, String> {
-        plans(&self.patterns)
+        // Ten thousand patterns are more than people write in one file.
+        let compiled = compile(&self.patterns, &Limits { text_bytes: 16 << 20, ..Limits::default() });
+        if compiled.diagnostics.has_errors() {
+            return Err(format!("the benchmark's patterns do not compile: {:?}", compiled.diagnostics));
+        }
+        Ok(compiled.plans)
     }
 
     pub(crate) fn settings(&self) -> StreamSettings {
-        StreamSettings {
-            out_of_orderness: TimeSpan(if self.reorders { 5_000 } else { 0 }),
-            ..StreamSettings::default()
-        }
+        StreamSettings { out_of_orderness: TimeSpan(self.bound), ..StreamSettings::default() }
     }
-}
-
-/// The plans of patterns that have no mistakes.
-pub(crate) fn plans(patterns: &str) -> Result<Vec<Plan>, String> {
-    let limits = Limits::default();
-    let compiled = compile(patterns, &limits);
-    if compiled.diagnostics.has_errors() {
-        return Err(format!("the benchmark's patterns do not compile: {:?}", compiled.diagnostics));
-    }
-    Ok(compiled.plans)
 }

@@ -1,52 +1,61 @@
 //! Time and memory of this process, and what several runs of one thing come to.
 
 use std::fs;
-use std::time::Instant;
+
+use rustix::time::{ClockId, clock_gettime};
 
 /// What one run took, in seconds.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Spent {
     pub(crate) wall: f64,
-    /// CPU of the calling thread: on a busy machine the steadier figure. Linux only.
-    pub(crate) cpu: Option<f64>,
+    /// CPU of the calling thread: on a busy machine the steadier figure.
+    pub(crate) cpu: f64,
+    /// CPU of all threads of this process.
+    pub(crate) process: f64,
 }
 
 /// Runs something and tells what it took.
 pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (T, Spent) {
-    let cpu = thread_cpu();
-    #[expect(clippy::disallowed_methods, reason = "measuring is what a benchmark is for")]
-    let begun = Instant::now();
+    let clocks = [ClockId::Monotonic, ClockId::ThreadCPUTime, ClockId::ProcessCPUTime];
+    let now = || {
+        clocks.map(|clock| {
+            let time = clock_gettime(clock);
+            time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
+        })
+    };
+    let before = now();
     let result = work();
-    let wall = begun.elapsed().as_secs_f64();
-    (result, Spent { wall, cpu: cpu.zip(thread_cpu()).map(|(before, after)| after - before) })
+    let after = now();
+    let [wall, cpu, process] = [0, 1, 2].map(|clock| after[clock] - before[clock]);
+    (result, Spent { wall, cpu, process })
 }
 
-fn thread_cpu() -> Option<f64> {
-    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    Some(text.split(' ').next()?.parse::<f64>().ok()? / 1e9)
-}
-
-/// CPU of all threads of this process so far, in seconds, to a hundredth; 0 where it is not known. Linux only.
-pub(crate) fn process_cpu() -> f64 {
-    let text = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let after_name = text.rsplit(')').next().unwrap_or_default();
-    let ticks = after_name.split_whitespace().skip(11).take(2).filter_map(|t| t.parse::<f64>().ok());
-    ticks.sum::<f64>() / 100.0
-}
-
-/// The memory of this process that is in RAM, in bytes; 0 where it is not known.
+/// The memory of this process that is in RAM, in bytes; 0 where it is not known. Linux only.
 pub(crate) fn resident() -> u64 {
-    let pages = fs::read_to_string("/proc/self/statm")
-        .ok()
-        .and_then(|text| text.split(' ').nth(1)?.parse::<u64>().ok());
-    pages.unwrap_or(0) * 4096
+    status("VmRSS:")
+}
+
+/// The most memory that was in RAM since `forget_peak`, in bytes; 0 where it is not known. Linux only.
+pub(crate) fn peak() -> u64 {
+    status("VmHWM:")
+}
+
+/// Counts the peak from now on, where that is possible.
+pub(crate) fn forget_peak() {
+    let _ = fs::write("/proc/self/clear_refs", "5");
+}
+
+fn status(name: &str) -> u64 {
+    let text = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
+    line.split_whitespace().next().and_then(|kilobytes| kilobytes.parse::<u64>().ok()).unwrap_or(0) * 1024
 }
 
 /// Several runs of one thing over so many events.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Runs {
-    events: usize,
-    spent: Vec<Spent>,
+    pub(crate) events: usize,
+    pub(crate) spent: Vec<Spent>,
 }
 
 impl Runs {
@@ -54,36 +63,30 @@ impl Runs {
         Runs { events, spent: Vec::new() }
     }
 
-    pub(crate) fn events(&self) -> usize {
-        self.events
-    }
-
     pub(crate) fn push(&mut self, spent: Spent) {
         self.spent.push(spent);
     }
 
-    /// Events per second, the middle one of all runs.
-    pub(crate) fn median(&self) -> f64 {
-        let mut rates = self.rates(|s| Some(s.wall));
-        rates.sort_by(f64::total_cmp);
-        rates.get(rates.len() / 2).copied().unwrap_or(f64::NAN)
+    /// The middle one of all runs, in seconds.
+    pub(crate) fn median(&self, of: impl Fn(&Spent) -> f64) -> f64 {
+        median(self.spent.iter().map(of).collect())
     }
 
-    /// Events per second, the best of all runs.
+    /// Seconds by the wall clock, the best of all runs.
     pub(crate) fn best(&self) -> f64 {
-        self.rates(|s| Some(s.wall)).into_iter().fold(f64::NAN, f64::max)
+        self.spent.iter().map(|spent| spent.wall).fold(f64::NAN, f64::min)
     }
 
-    /// Events per second of CPU, the middle one of all runs.
-    pub(crate) fn by_cpu(&self) -> f64 {
-        let mut rates = self.rates(|s| s.cpu);
-        rates.sort_by(f64::total_cmp);
-        rates.get(rates.len() / 2).copied().unwrap_or(f64::NAN)
+    /// Nanoseconds of CPU an event, the middle one of all runs.
+    pub(crate) fn nanoseconds(&self) -> f64 {
+        self.median(|spent| spent.cpu) * 1e9 / self.events as f64
     }
+}
 
-    fn rates(&self, of: impl Fn(&Spent) -> Option<f64>) -> Vec<f64> {
-        self.spent.iter().filter_map(of).map(|seconds| self.events as f64 / seconds).collect()
-    }
+/// The middle one of some figures.
+pub(crate) fn median(mut figures: Vec<f64>) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// A number with its thousands apart.

@@ -1,5 +1,6 @@
 //! Events that lie decoded in memory, through one engine on one thread.
 
+use std::hint::black_box;
 use std::sync::Arc;
 
 use sequor::engine::{Engine, MatchSink, MatchView, Order, PatternSet};
@@ -9,11 +10,14 @@ use sequor::event::{Batch, Position};
 use sequor::ingest::{BufferFull, Ingest, PartitionSettings};
 
 use crate::case::Case;
-use crate::measure::{Runs, Spent, count, timed};
+use crate::measure::{Runs, timed};
 
 /// Bytes that are decoded at once, and events in a batch: as a replay has them.
 const STRETCH_BYTES: usize = 256 << 10;
 const BATCH_LEN: usize = 4096;
+
+/// After so long a workload is not run again.
+const LONG_SECONDS: f64 = 10.0;
 
 /// Counts matches; the sum tells whether two engines found the same ones.
 #[derive(Debug, Default, Clone, Copy, PartialEq)]
@@ -24,10 +28,16 @@ pub(crate) struct Tally {
 }
 
 impl MatchSink for Tally {
+    /// Reads time and position of the first and the last event: what finds a match has to say where it is.
     fn take(&mut self, _: Order, found: &MatchView<'_>) {
+        let mut events = found.events();
+        let first = events.next();
+        let last = events.last().or(first);
         self.matches += 1;
-        let last = found.events().last().map_or(0, |(_, time, _)| time.0);
-        self.check = self.check.wrapping_add(found.start().0.wrapping_mul(31)).wrapping_add(last);
+        if let Some(((first_at, first, _), (last_at, last, _))) = first.zip(last) {
+            self.check = self.check.wrapping_add(first.0.wrapping_mul(31)).wrapping_add(last.0);
+            black_box((first_at, last_at));
+        }
     }
 }
 
@@ -55,6 +65,7 @@ impl Bench {
     }
 
     /// Decodes lines in stretches.
+    #[inline(never)]
     pub(crate) fn decode(&mut self, lines: &[u8], first_line: u64) -> Vec<Decoded> {
         let mut decoded = Vec::new();
         let (mut rest, mut offset) = (lines, first_line);
@@ -85,73 +96,71 @@ impl Bench {
         }
         Ok(())
     }
+
+    /// Puts decoded events in order, and no more than that.
+    #[inline(never)]
+    pub(crate) fn order_all(&self, decoded: Vec<Decoded>) -> Result<Vec<Batch>, BufferFull> {
+        let mut batches = Vec::new();
+        self.order(decoded, |batch| batches.push(batch))?;
+        Ok(batches)
+    }
+
+    /// Matches over events that are in order.
+    #[inline(never)]
+    pub(crate) fn match_all(&self, batches: &[Batch]) -> Tally {
+        let (mut engine, mut tally) = (self.engine(), Tally::default());
+        batches.iter().for_each(|batch| engine.process(batch, &mut tally));
+        engine.finish(&mut tally);
+        tally
+    }
 }
 
 /// What one workload came to.
 pub(crate) struct Outcome {
     pub(crate) runs: Runs,
-    tally: Tally,
+    pub(crate) tally: Tally,
     /// Keys, steps and events that were held when the last event had been taken.
-    held: (usize, usize, usize),
+    pub(crate) held: (usize, usize, usize),
 }
 
-/// Runs a workload so many times.
+/// Runs a workload so many times: from decoded events to the positions of the matches.
 pub(crate) fn run(case: &Case, lines: &[u8], times: usize) -> Result<Outcome, String> {
     let mut bench = Bench::new(case)?;
-    let decoded = bench.decode(lines, 0);
-    let events = decoded.iter().map(|d| d.block.heads.len()).sum();
-    let mut batches = Vec::new();
-    if !case.reorders {
-        bench.order(decoded, |batch| batches.push(batch)).map_err(|e| e.to_string())?;
-    }
-    let mut outcome = Outcome { runs: Runs::new(events), tally: Tally::default(), held: (0, 0, 0) };
+    let mut outcome = Outcome { runs: Runs::default(), tally: Tally::default(), held: (0, 0, 0) };
     for _ in 0..times {
-        let mut tally = Tally::default();
-        let mut engine = bench.engine();
-        let spent: Spent;
-        if case.reorders {
-            let decoded = bench.decode(lines, 0);
-            let result;
-            (result, spent) = timed(|| {
-                let result = bench.order(decoded, |batch| engine.process(&batch, &mut tally));
-                outcome.held = engine.held();
-                engine.finish(&mut tally);
-                result
-            });
-            result.map_err(|e| e.to_string())?;
-        } else {
-            ((), spent) = timed(|| {
-                batches.iter().for_each(|batch| engine.process(batch, &mut tally));
-                outcome.held = engine.held();
-                engine.finish(&mut tally);
-            });
-        }
+        let decoded = bench.decode(lines, 0);
+        outcome.runs.events = count(&decoded);
+        let (mut engine, mut tally) = (bench.engine(), Tally::default());
+        let (result, spent) = timed(|| {
+            let result = bench.order(decoded, |batch| engine.process(&batch, &mut tally));
+            outcome.held = engine.held();
+            engine.finish(&mut tally);
+            result
+        });
+        result.map_err(|e| e.to_string())?;
         outcome.runs.push(spent);
         outcome.tally = tally;
+        if outcome.runs.spent.iter().map(|spent| spent.wall).sum::<f64>() > LONG_SECONDS {
+            break;
+        }
     }
     Ok(outcome)
 }
 
-/// The line above the outcomes.
-pub(crate) fn heading() -> String {
-    format!(
-        "{:<18} {:>10} {:>12} {:>12} {:>12} {:>10} {:>21} {:>8} {:>8} {:>8}",
-        "in memory", "events", "events/s", "best", "by CPU", "matches", "check", "keys", "steps", "kept"
-    )
+/// Puts the events in order and does nothing with them.
+pub(crate) fn ordering(case: &Case, lines: &[u8], times: usize) -> Result<Runs, String> {
+    let mut bench = Bench::new(case)?;
+    let mut runs = Runs::default();
+    for _ in 0..times {
+        let decoded = bench.decode(lines, 0);
+        runs.events = count(&decoded);
+        let (result, spent) = timed(|| bench.order(decoded, |batch| drop(black_box(batch))));
+        result.map_err(|e| e.to_string())?;
+        runs.push(spent);
+    }
+    Ok(runs)
 }
 
-impl Outcome {
-    /// The outcome in one line.
-    pub(crate) fn line(&self, name: &str) -> String {
-        let Outcome { runs, tally, held: (keys, steps, kept) } = self;
-        format!(
-            "{name:<18} {:>10} {:>12} {:>12} {:>12} {:>10} {:>21} {keys:>8} {steps:>8} {kept:>8}",
-            runs.events(),
-            count(runs.median()),
-            count(runs.best()),
-            count(runs.by_cpu()),
-            tally.matches,
-            tally.check,
-        )
-    }
+fn count(decoded: &[Decoded]) -> usize {
+    decoded.iter().map(|stretch| stretch.block.heads.len()).sum()
 }

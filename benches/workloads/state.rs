@@ -1,47 +1,106 @@
-//! What partial matches cost in memory, and whether memory goes back when they close.
+//! What open partial matches cost: memory, opening, touching and closing one; and whether memory goes back.
 
 use std::fmt::Write as _;
 
+use sequor::engine::Engine;
+
 use crate::case::Case;
 use crate::generate::Workload;
-use crate::measure::{count, resident};
+use crate::measure::{count, forget_peak, peak, resident, timed};
 use crate::memory::{Bench, Tally};
+use crate::report::Report;
 
 /// Events that are made, decoded and taken at once.
 const STEP: u64 = 10_000;
+/// Events that meet a random one of the open keys.
+const TOUCHES: u64 = 1_000_000;
+const START: u64 = 1_700_000_000_000;
 
-/// One event of each of so many keys, a millisecond apart: the resident memory before, after the last event, and after
-/// the end of the stream, and how many steps were held after the last event.
-fn one_event_each(keys: u64, window: &str) -> Result<(u64, u64, u64, usize), String> {
-    let case = Case {
-        name: "state".into(),
-        log: Workload::CardTesting,
-        events_max: 0,
-        patterns: format!("pattern waiting key by id match a: opened followed by b: closed within {window}"),
-        reorders: false,
-    };
-    let mut bench = Bench::new(&case)?;
-    let mut engine = bench.engine();
-    let mut tally = Tally::default();
-    let mut step = |from: u64, engine: &mut sequor::engine::Engine| {
-        let mut lines = String::new();
-        for key in from..from + STEP {
-            let ts = 1_700_000_000_000 + key;
-            let _ = writeln!(lines, r#"{{"type":"opened","ts":{ts},"id":"k{key}"}}"#);
-        }
-        let decoded = bench.decode(lines.as_bytes(), from);
-        bench.order(decoded, |batch| engine.process(&batch, &mut tally)).map_err(|e| e.to_string())
-    };
-    // The buffers that reading needs are there before the first look at memory.
-    step(0, &mut engine)?;
-    engine.finish(&mut Tally::default());
-    let before = settled();
-    for from in (STEP..STEP + keys).step_by(STEP as usize) {
-        step(from, &mut engine)?;
+/// Keys that wait, each with one open partial match of an event with two fields besides type and time.
+struct Waiting {
+    bench: Bench,
+    engine: Engine,
+    tally: Tally,
+    taken: u64,
+}
+
+impl Waiting {
+    fn new(window: &str) -> Result<Waiting, String> {
+        let pattern = format!(
+            "pattern waiting key by id
+               match a: opened followed by b: closed where amount > 1000 within {window}"
+        );
+        let bench = Bench::new(&Case::new("state", Workload::CardTesting, &pattern))?;
+        let engine = bench.engine();
+        Ok(Waiting { bench, engine, tally: Tally::default(), taken: 0 })
     }
-    let (open, steps) = (resident(), engine.held().1);
-    engine.finish(&mut tally);
-    Ok((before, open, settled(), steps))
+
+    /// Takes one event for each of these keys, a millisecond apart. The CPU seconds of it, decoding left out.
+    fn take(&mut self, kind: &str, keys: impl Iterator<Item = u64>) -> Result<f64, String> {
+        let mut keys = keys.peekable();
+        let mut cpu = 0.0;
+        let mut lines = String::new();
+        while keys.peek().is_some() {
+            lines.clear();
+            for key in keys.by_ref().take(STEP as usize) {
+                let (ts, amount) = (START + self.taken, key % 1_000);
+                let _ = writeln!(lines, r#"{{"type":"{kind}","ts":{ts},"id":"k{key}","amount":{amount}}}"#);
+                self.taken += 1;
+            }
+            let decoded = self.bench.decode(lines.as_bytes(), self.taken);
+            let (bench, engine, tally) = (&self.bench, &mut self.engine, &mut self.tally);
+            let (result, spent) = timed(|| bench.order(decoded, |batch| engine.process(&batch, tally)));
+            result.map_err(|e| e.to_string())?;
+            cpu += spent.cpu;
+        }
+        Ok(cpu)
+    }
+}
+
+/// Opens a partial match for each of so many keys, meets random ones, and closes all; says what that cost.
+fn report_on(keys: u64, window: &str, report: &Report) -> Result<(), String> {
+    let mut waiting = Waiting::new(window)?;
+    // The buffers that reading needs are there before the first look at memory.
+    waiting.take("opened", 0..STEP)?;
+    waiting.engine.finish(&mut Tally::default());
+    let before = settled();
+    forget_peak();
+    let opening = waiting.take("opened", STEP..STEP + keys)?;
+    let (open, highest) = (resident(), peak());
+    let (held, steps, _) = waiting.engine.held();
+    let mut random = 1_u64;
+    let touched = (0..TOUCHES).map(|_| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        // Keys that are still open: the last ones.
+        STEP + keys - 1 - (random >> 33) % held.max(1) as u64
+    });
+    let touching = waiting.take("closed", touched)?;
+    let still = waiting.engine.held().1;
+    let ((), closing) = timed(|| waiting.engine.finish(&mut waiting.tally));
+    let after = settled();
+    let each = |seconds: f64, number: u64| seconds * 1e9 / number.max(1) as f64;
+    let figures = [
+        ("bytes a key", open.saturating_sub(before) as f64 / steps.max(1) as f64),
+        ("ns an opening", each(opening, keys)),
+        ("ns a touch", each(touching, TOUCHES)),
+        ("ns a closing", each(closing.cpu, still as u64)),
+        ("MB before", before as f64 / 1e6),
+        ("MB open", open as f64 / 1e6),
+        ("MB peak", highest as f64 / 1e6),
+        ("MB after", after as f64 / 1e6),
+    ];
+    if report.json {
+        let figures: serde_json::Map<_, _> =
+            figures.into_iter().map(|(name, figure)| (name.replace(' ', "_"), figure.into())).collect();
+        let line = serde_json::json!({"part": "state", "keys": keys, "window": window, "held": held, "figures": figures});
+        println!("{line}");
+        return Ok(());
+    }
+    println!("\n{} keys, window {window}: {} held after the last", count(keys as f64), count(held as f64));
+    for (name, figure) in figures {
+        println!("{:>12} {name}", count(figure));
+    }
+    Ok(())
 }
 
 /// Resident memory once the allocator has had time to give pages back, which it does when it is used.
@@ -53,23 +112,8 @@ fn settled() -> u64 {
     resident()
 }
 
-fn report(what: &str, keys: u64, window: &str) -> Result<(), String> {
-    let (before, open, after, steps) = one_event_each(keys, window)?;
-    let megabytes = |bytes: u64| count(bytes as f64 / f64::from(1 << 20));
-    println!(
-        "{what}: {} steps held; {} MB before, {} MB after the last event ({} bytes a held step), {} MB after the end",
-        count(steps as f64),
-        megabytes(before),
-        megabytes(open),
-        count(open.saturating_sub(before) as f64 / steps.max(1) as f64),
-        megabytes(after),
-    );
-    Ok(())
-}
-
-/// Prints what 1 M open partial matches cost and what 10 M closed ones leave behind.
-pub(crate) fn run() -> Result<(), String> {
-    report("1 M keys, one open partial match each", 1_000_000, "1d")?;
-    report("10 M keys, each closed after a minute", 10_000_000, "1m")?;
-    report("10 M keys, all closed at the end", 10_000_000, "1d")
+/// All at once, and a hundredth of them at any time.
+pub(crate) fn run(keys: u64, report: &Report) -> Result<(), String> {
+    report_on(keys, "10d", report)?;
+    report_on(keys, "100s", report)
 }

@@ -1,6 +1,8 @@
 //! When a stage accepts: conditions split into what depends on the tested event alone, evaluated at most once an
 //! event for all patterns together, and the rest, evaluated per partial match.
 
+use std::cmp::Ordering;
+
 use super::path::Unary;
 use crate::event::{Row, Slot, TypeId, Value};
 use crate::pattern::eval::{self, holds};
@@ -20,7 +22,7 @@ pub(crate) struct Condition {
     pub(crate) iterative: Vec<Expr>,
 }
 
-/// A set of types, one bit each.
+/// A set of types.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Types {
     Any,
@@ -43,12 +45,29 @@ impl Types {
 #[derive(Debug)]
 enum Predicate {
     /// Field against a number.
-    Number(usize, CompareOp, f64),
+    Number(usize, Accepted, f64),
     /// Field against a whole number.
-    Whole(usize, CompareOp, i64),
+    Whole(usize, Accepted, i64),
     /// Field against text, equal or not.
     Text(usize, bool, Box<str>),
     General(Box<Expr>),
+}
+
+/// The orders that satisfy a comparison: a bit each for less, equal and greater.
+#[derive(Debug, Clone, Copy)]
+struct Accepted(u8);
+
+impl Accepted {
+    fn new(op: CompareOp) -> Accepted {
+        let orders = [Ordering::Less, Ordering::Equal, Ordering::Greater];
+        Accepted((0..).zip(orders).map(|(bit, order)| u8::from(holds(op, order)) << bit).sum())
+    }
+
+    #[inline(always)]
+    fn of<T: PartialOrd>(self, left: T, right: T) -> bool {
+        let order = u8::from(left < right) | u8::from(left == right) << 1 | u8::from(left > right) << 2;
+        self.0 & order != 0
+    }
 }
 
 /// The predicates of all patterns, each once, and what they were for the current event.
@@ -62,10 +81,11 @@ impl Predicates {
     /// The number of a predicate; equal ones share it.
     pub(crate) fn intern(&mut self, expr: &Expr) -> PredicateId {
         let next = self.all.len() as PredicateId;
-        *self.names.entry(format!("{expr:?}")).or_insert_with(|| {
+        let id = *self.names.entry(format!("{expr:?}")).or_insert(next);
+        if id == next {
             self.all.push(Predicate::new(expr));
-            next
-        })
+        }
+        id
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -80,57 +100,60 @@ impl Predicates {
         }
     }
 
-    /// Whether a predicate is true of the row.
-    #[inline]
-    pub(crate) fn holds(&self, id: PredicateId, row: &Row<'_>, env: &Unary<'_>) -> bool {
-        match &self.all[id as usize] {
-            Predicate::Number(slot, op, number) => match row.slots[*slot] {
-                Slot::Float(value) => value.partial_cmp(number).is_some_and(|order| holds(*op, order)),
-                Slot::Int(value) if value.unsigned_abs() <= 1 << 53 => {
-                    (value as f64).partial_cmp(number).is_some_and(|order| holds(*op, order))
-                }
-                _ => self.slowly(row, *slot, *op, &Value::Float(*number), env),
+    /// Whether a predicate is true, where that takes no more than a comparison of two values of one kind.
+    #[inline(always)]
+    pub(crate) fn quickly(&self, id: PredicateId, slots: &[Slot], text: &str) -> Option<bool> {
+        /// Floats have all integers up to here.
+        const EXACT: u64 = 1 << 53;
+        Some(match &self.all[id as usize] {
+            Predicate::Number(slot, accepted, number) => match slots[*slot] {
+                Slot::Float(value) => accepted.of(value, *number),
+                Slot::Int(value) if value.unsigned_abs() <= EXACT => accepted.of(value as f64, *number),
+                Slot::Null => false,
+                _ => return None,
             },
-            Predicate::Whole(slot, op, number) => match row.slots[*slot] {
-                Slot::Int(value) => holds(*op, value.cmp(number)),
-                Slot::Float(value) if number.unsigned_abs() <= 1 << 53 => {
-                    value.partial_cmp(&(*number as f64)).is_some_and(|order| holds(*op, order))
-                }
-                _ => self.slowly(row, *slot, *op, &Value::Int(*number), env),
+            Predicate::Whole(slot, accepted, number) => match slots[*slot] {
+                Slot::Int(value) => accepted.of(value, *number),
+                Slot::Float(value) if number.unsigned_abs() <= EXACT => accepted.of(value, *number as f64),
+                Slot::Null => false,
+                _ => return None,
             },
-            Predicate::Text(slot, equal, text) => match row.slots[*slot] {
+            Predicate::Text(slot, equal, asked) => match slots[*slot] {
                 Slot::Str { at, len } => {
-                    (row.text.as_bytes()[at as usize..(at + len) as usize] == *text.as_bytes()) == *equal
-                }
-                Slot::Unescaped { at, len } => {
-                    (row.unescaped.as_bytes()[at as usize..(at + len) as usize] == *text.as_bytes()) == *equal
+                    (len as usize == asked.len()
+                        && text.as_bytes()[at as usize..][..len as usize] == *asked.as_bytes())
+                        == *equal
                 }
                 Slot::Null => false,
-                _ => {
-                    env.type_errors.set(env.type_errors.get() + 1);
-                    false
-                }
+                _ => return None,
             },
-            Predicate::General(expr) => eval::is_true(expr, env),
-        }
+            Predicate::General(_) => return None,
+        })
     }
 
-    /// A comparison of other kinds than its constant's: false, and a type error where it is one.
-    #[cold]
-    fn slowly(
-        &self,
-        row: &Row<'_>,
-        slot: usize,
-        op: CompareOp,
-        constant: &Value<'_>,
-        env: &Unary<'_>,
-    ) -> bool {
-        let value = row.value(slot);
-        let order = value.compare(constant);
-        if order.is_none() && !value.is_null() {
-            env.type_errors.set(env.type_errors.get() + 1);
+    /// Whether a predicate is true of the row, whatever it takes; a comparison of different kinds is false, and counted.
+    pub(crate) fn slowly(&self, id: PredicateId, row: &Row<'_>, env: &Unary<'_>) -> bool {
+        let against = |slot: usize, accepted: Accepted, constant: &Value<'_>| {
+            let value = row.value(slot);
+            match value.compare(constant) {
+                Some(order) => accepted.of(order, Ordering::Equal),
+                None => {
+                    if !value.is_null() {
+                        env.type_errors.set(env.type_errors.get() + 1);
+                    }
+                    false
+                }
+            }
+        };
+        match &self.all[id as usize] {
+            Predicate::Number(slot, accepted, number) => against(*slot, *accepted, &Value::Float(*number)),
+            Predicate::Whole(slot, accepted, number) => against(*slot, *accepted, &Value::Int(*number)),
+            Predicate::Text(slot, equal, text) => {
+                let op = if *equal { CompareOp::Eq } else { CompareOp::Ne };
+                against(*slot, Accepted::new(op), &Value::Str(text.as_ref().into()))
+            }
+            Predicate::General(expr) => eval::is_true(expr, env),
         }
-        order.is_some_and(|order| holds(op, order))
     }
 }
 
@@ -139,10 +162,10 @@ impl Predicate {
         if let Expr::Compare(left, op, right) = expr {
             match (left.as_ref(), op, right.as_ref()) {
                 (Expr::This(Attribute::Field(slot)), op, Expr::Const(Value::Int(n))) => {
-                    return Predicate::Whole(*slot, *op, *n);
+                    return Predicate::Whole(*slot, Accepted::new(*op), *n);
                 }
                 (Expr::This(Attribute::Field(slot)), op, Expr::Const(Value::Float(n))) => {
-                    return Predicate::Number(*slot, *op, *n);
+                    return Predicate::Number(*slot, Accepted::new(*op), *n);
                 }
                 (
                     Expr::This(Attribute::Field(slot)),

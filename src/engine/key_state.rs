@@ -1,34 +1,29 @@
 //! What one key of one pattern holds: its partial matches, grouped by state, and the complete matches that wait for
 //! their turn under a skip strategy. A key that holds nothing does not exist.
 
-use smallvec::SmallVec;
-
-use super::store::Store;
+use super::store::{NONE, Store};
 use super::table::StateId;
-use crate::event::{TimeSpan, Timestamp};
-use crate::pattern::plan::Within;
 
-/// A partial match: the last step of its path, and its first event.
+/// The partial matches of a key that are in one state: one look into the table serves all of them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Run {
-    pub(crate) node: u32,
-    pub(crate) first: u32,
-}
-
-impl Run {
-    /// When its window closes.
-    pub(crate) fn deadline(&self, within: Within, store: &Store) -> Timestamp {
-        let Within { span, between_events } = within;
-        let from = if between_events { store.nodes[self.node].event } else { self.first };
-        store.events[from].time().plus(TimeSpan(span.0))
-    }
-}
-
-/// The partial matches that are in one state: one look into the table serves all of them.
-#[derive(Debug)]
 pub(crate) struct Group {
+    /// The state, or `WAITING`.
     pub(crate) state: StateId,
-    pub(crate) runs: SmallVec<[Run; 2]>,
+    /// The last step of the first of them; or the number of the list of complete matches that wait.
+    pub(crate) runs: u32,
+    /// The key's next group.
+    pub(crate) next: u32,
+    /// Bits of the key's hash.
+    pub(crate) hash: u32,
+}
+
+/// What stands for a state in the group of the complete matches that wait.
+pub(crate) const WAITING: StateId = StateId::MAX;
+
+impl Default for Group {
+    fn default() -> Self {
+        Group { state: 0, runs: NONE, next: NONE, hash: 0 }
+    }
 }
 
 /// A complete match that waits for a partial match that began earlier.
@@ -41,34 +36,176 @@ pub(crate) struct Waiting {
     pub(crate) moment: u64,
 }
 
-/// What one key holds.
-#[derive(Debug, Default)]
+/// What one key holds: a list of groups.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KeyState {
-    pub(crate) groups: SmallVec<[Group; 1]>,
-    /// Boxed: most patterns have no skip strategy, and most keys nothing that waits.
-    #[expect(clippy::box_collection, reason = "one word for the many keys where nothing waits")]
-    pub(crate) waiting: Option<Box<Vec<Waiting>>>,
+    /// The first group; `NONE` where nothing is held.
+    pub(crate) first: u32,
+    pub(crate) hash: u32,
+}
+
+/// Goes through partial matches, and says which of them stay in their states.
+pub(crate) trait Visit {
+    /// What is the same for all partial matches in one state.
+    type OfState;
+
+    /// None where all of them stay as they are.
+    fn state(&mut self, store: &mut Store, state: StateId) -> Option<Self::OfState>;
+
+    /// Whether one of them stays. If not, its reference is the visitor's.
+    fn stays(&mut self, store: &mut Store, of: &Self::OfState, state: StateId, node: u32) -> bool;
 }
 
 impl KeyState {
-    /// Adds a partial match.
-    pub(crate) fn add(&mut self, state: StateId, run: Run) {
-        match self.groups.iter_mut().find(|g| g.state == state) {
-            Some(group) => group.runs.push(run),
-            None => self.groups.push(Group { state, runs: SmallVec::from_slice(&[run]) }),
+    /// Adds a partial match with its reference.
+    pub(crate) fn add(&mut self, store: &mut Store, state: StateId, node: u32) {
+        let mut at = self.first;
+        while at != NONE {
+            let group = &mut store.groups[at];
+            if group.state == state {
+                store.nodes[node].next = std::mem::replace(&mut group.runs, node);
+                return;
+            }
+            at = group.next;
+        }
+        store.nodes[node].next = NONE;
+        self.push(store, state, node);
+    }
+
+    fn push(&mut self, store: &mut Store, state: StateId, runs: u32) {
+        self.first = store.groups.insert(Group { state, runs, next: self.first, hash: self.hash });
+    }
+
+    /// Visits all partial matches.
+    pub(crate) fn visit(&mut self, store: &mut Store, visitor: &mut impl Visit) {
+        let (mut at, mut last) = (self.first, NONE);
+        while at != NONE {
+            let Group { state, mut runs, next, .. } = store.groups[at];
+            if state != WAITING
+                && let Some(of) = visitor.state(store, state)
+            {
+                let mut node = std::mem::replace(&mut runs, NONE);
+                while node != NONE {
+                    let after = store.nodes[node].next;
+                    if visitor.stays(store, &of, state, node) {
+                        store.nodes[node].next = std::mem::replace(&mut runs, node);
+                    }
+                    node = after;
+                }
+                store.groups[at].runs = runs;
+            }
+            if runs == NONE {
+                self.remove(store, at, last);
+            } else {
+                last = at;
+            }
+            at = next;
         }
     }
 
-    /// Whether nothing is left.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.waiting.as_ref().is_none_or(|w| w.is_empty())
+    /// Takes a group out of the list; `last` is the one before it.
+    fn remove(&mut self, store: &mut Store, group: u32, last: u32) {
+        let next = store.groups.remove(group).next;
+        match last {
+            NONE => self.first = next,
+            last => store.groups[last].next = next,
+        }
     }
 
-    /// Some event of the key.
-    pub(crate) fn some_event(&self, store: &Store) -> Option<u32> {
-        if let Some(run) = self.groups.first().and_then(|g| g.runs.first()) {
-            return Some(run.first);
-        }
-        self.waiting.as_ref()?.first().map(|w| store.nodes[w.node].event)
+    /// The numbers of the groups of partial matches.
+    pub(crate) fn states(self, store: &Store) -> impl Iterator<Item = u32> {
+        self.all(store).filter(|&at| store.groups[at].state != WAITING)
     }
+
+    /// The partial matches, in no order that means anything.
+    pub(crate) fn runs(self, store: &Store) -> impl Iterator<Item = u32> {
+        self.states(store).flat_map(move |at| self.in_group(store, at))
+    }
+
+    /// The partial matches of a group.
+    pub(crate) fn in_group(self, store: &Store, group: u32) -> impl Iterator<Item = u32> {
+        list(store.groups[group].runs, |node| store.nodes[node].next)
+    }
+
+    fn all(self, store: &Store) -> impl Iterator<Item = u32> {
+        list(self.first, |at| store.groups[at].next)
+    }
+
+    /// The complete matches that wait.
+    pub(crate) fn waiting(self, store: &Store) -> Option<u32> {
+        self.all(store).map(|at| &store.groups[at]).find(|g| g.state == WAITING).map(|g| g.runs)
+    }
+
+    /// The complete matches that wait, which may be none as yet.
+    pub(crate) fn waiting_mut<'s>(&mut self, store: &'s mut Store) -> &'s mut Vec<Waiting> {
+        let number = self.waiting(store).unwrap_or_else(|| {
+            let number = store.waiting.insert(Vec::new());
+            self.push(store, WAITING, number);
+            number
+        });
+        &mut store.waiting[number]
+    }
+
+    /// Tells a loaded key its hash.
+    pub(crate) fn set_hash(&mut self, hash: u32, store: &mut Store) {
+        self.hash = hash;
+        let groups: Vec<u32> = self.all(store).collect();
+        groups.into_iter().for_each(|at| store.groups[at].hash = hash);
+    }
+
+    /// Drops all that is held.
+    pub(crate) fn clear(&mut self, store: &mut Store) {
+        if let Some(list) = self.waiting(store) {
+            let waiting = std::mem::take(&mut store.waiting[list]);
+            waiting.iter().for_each(|w| store.release(w.node));
+            self.forget_waiting(store);
+        }
+        self.visit(store, &mut Drop);
+    }
+
+    /// Forgets the list of complete matches that wait if it is empty.
+    pub(crate) fn forget_waiting(&mut self, store: &mut Store) {
+        let (mut at, mut last) = (self.first, NONE);
+        while at != NONE {
+            let group = store.groups[at];
+            if group.state == WAITING && store.waiting[group.runs].is_empty() {
+                store.waiting.remove(group.runs);
+                return self.remove(store, at, last);
+            }
+            (last, at) = (at, group.next);
+        }
+    }
+}
+
+/// Drops every partial match.
+struct Drop;
+
+impl Visit for Drop {
+    type OfState = ();
+
+    fn state(&mut self, _: &mut Store, _: StateId) -> Option<()> {
+        Some(())
+    }
+
+    fn stays(&mut self, store: &mut Store, (): &(), _: StateId, node: u32) -> bool {
+        store.release(node);
+        false
+    }
+}
+
+/// Some event of the key whose first group this is.
+#[inline]
+pub(crate) fn some_event(store: &Store, first: u32) -> u32 {
+    let group = &store.groups[first];
+    match group.state {
+        // An empty list is forgotten at once.
+        WAITING => store.nodes[store.waiting[group.runs][0].node].first,
+        _ => store.nodes[group.runs].first,
+    }
+}
+
+/// A linked list, from its first on.
+fn list(first: u32, next: impl Fn(u32) -> u32) -> impl Iterator<Item = u32> {
+    let some = |at: u32| (at != NONE).then_some(at);
+    std::iter::successors(some(first), move |&at| some(next(at)))
 }

@@ -63,7 +63,7 @@ impl<'a> MatchView<'a> {
 
     /// The first event's time.
     pub fn start(&self) -> Timestamp {
-        self.path.first().map_or(self.end, |(event, _)| self.store.events[*event].time())
+        self.path.first().map_or(self.end, |(event, _)| self.store.time(*event))
     }
 
     /// The trigger time.
@@ -75,8 +75,7 @@ impl<'a> MatchView<'a> {
     pub fn events(&self) -> impl Iterator<Item = (Position, Timestamp, &'a str)> {
         let (store, pattern) = (self.store, self.pattern);
         self.path.iter().map(move |(event, stage)| {
-            let head = store.events[*event].row().head;
-            (head.position, head.time, pattern.stages[*stage as usize].as_str())
+            (store.position(*event), store.time(*event), pattern.stages[*stage as usize].as_str())
         })
     }
 

@@ -1,9 +1,11 @@
 //! One pattern at work in one shard, by either store of partial matches: the same events give the same matches.
 
-use super::runner::{Current, Found, Memo, Runner};
+use super::runner::{Found, Runner, Scratch};
+use super::saved::{Damaged, Loader};
 use super::set::{Compiled, PatternSet};
 use super::sets::SetRunner;
 use super::store::Store;
+use super::truths::{Current, KeyHash};
 use crate::event::Timestamp;
 use crate::event::key::KeyHasher;
 use crate::pattern::nfa::Storage;
@@ -52,42 +54,70 @@ impl Matcher {
     }
 
     /// How many partial matches there are.
-    pub(crate) fn partial_matches(&self) -> usize {
+    pub(crate) fn partial_matches(&self, store: &Store) -> usize {
         match self {
-            Matcher::Runs(runner) => runner.partial_matches(),
+            Matcher::Runs(runner) => runner.partial_matches(store),
             Matcher::Sets(runner) => runner.partial_matches(),
         }
     }
 
-    /// Takes an event of the key with this hash.
+    /// Takes an event. The time of the next deadline, if there was none before.
     #[inline]
     pub(crate) fn event(
         &mut self,
         event: &Current<'_>,
-        hash: u64,
-        predicates: &mut Memo,
+        key: &KeyHash<'_>,
+        scratch: &mut Scratch,
         store: &mut Store,
         found: &mut Vec<Found>,
-    ) {
+    ) -> Option<Timestamp> {
         match self {
-            Matcher::Runs(runner) => runner.event(event, hash, predicates, store, found),
-            Matcher::Sets(runner) => runner.event(event, hash, predicates, store, found),
+            Matcher::Runs(runner) => runner.event(event, key, scratch, store, found),
+            Matcher::Sets(runner) => runner.event(event, key, scratch, store, found),
         }
     }
 
     /// Closes what the deadlines at `at` close.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "all that a shard has, which a store of partial matches works on"
+    )]
     pub(crate) fn deadlines(
         &mut self,
         at: Timestamp,
         moment: u64,
         set: &PatternSet,
         hasher: &KeyHasher,
+        scratch: &mut Scratch,
         store: &mut Store,
         found: &mut Vec<Found>,
     ) {
         match self {
-            Matcher::Runs(runner) => runner.deadlines(at, moment, set, hasher, store, found),
+            Matcher::Runs(runner) => runner.deadlines(at, moment, set, hasher, scratch, store, found),
             Matcher::Sets(runner) => runner.deadlines(at, set, hasher, store),
+        }
+    }
+
+    /// Encodes all keys and drops them. Sets cannot be encoded yet: they stay.
+    pub(crate) fn unload(&mut self, store: &mut Store) -> Vec<Vec<u8>> {
+        match self {
+            Matcher::Runs(runner) => runner.unload(store),
+            Matcher::Sets(_) => Vec::new(),
+        }
+    }
+
+    /// Goes on with a key that was encoded.
+    pub(crate) fn load(
+        &mut self,
+        bytes: &[u8],
+        loader: &mut Loader,
+        set: &PatternSet,
+        hasher: &KeyHasher,
+        store: &mut Store,
+    ) -> Result<(), Damaged> {
+        match self {
+            Matcher::Runs(runner) => runner.load(bytes, loader, set, hasher, store),
+            Matcher::Sets(_) => Err(Damaged { at: 0, expected: "a pattern that is held as runs" }),
         }
     }
 

@@ -10,12 +10,16 @@
 //! Not here: which events are late, in which order they come, where they come from and where matches go.
 
 mod condition;
+mod deadlines;
+mod gate;
 mod key_state;
 mod matched;
 mod matcher;
 mod path;
+mod payload;
 mod route;
 mod runner;
+mod saved;
 mod set;
 mod sets;
 mod shard;
@@ -24,7 +28,9 @@ mod slab;
 mod sorter;
 mod store;
 mod table;
+mod truths;
 
 pub use matched::{Kind, MatchSink, MatchView, Order};
+pub use saved::Damaged;
 pub use set::PatternSet;
-pub use shard::{Counters, Engine};
+pub use shard::{Counters, Engine, SavedKey};

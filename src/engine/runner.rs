@@ -1,23 +1,20 @@
 //! One pattern at work in one shard: moves the partial matches of a key by an event, and closes them at deadlines.
 
-use std::cell::Cell;
-use std::collections::VecDeque;
-
 use hashbrown::HashTable;
-use hashbrown::hash_table::{Entry, OccupiedEntry};
+use hashbrown::hash_table::Entry;
 
-use super::condition::Predicates;
-use super::key_state::{KeyState, Run, Waiting};
+use super::deadlines::Deadlines;
+use super::key_state::{KeyState, Visit, some_event};
 use super::matched::Kind;
-use super::path::{Iterative, Unary};
-use super::set::{AtomId, Compiled, PatternSet};
+use super::saved::{self, Damaged, Loader};
+use super::set::{Compiled, PatternSet};
 use super::skip;
 use super::store::{NONE, Store};
-use super::table::{Bits, DEAD, NOTHING, START, StateId, Table, Take};
-use crate::event::key::{KeyHasher, same_key};
+use super::table::{DEAD, NOTHING, START, StateId, Table, Take};
+use super::truths::{Current, KeyHash, Truths};
+use crate::event::key::{KeyHasher, has_key, same_key};
 use crate::event::{Row, Timestamp};
-use crate::pattern::eval;
-use crate::pattern::plan::Skip;
+use crate::pattern::plan::{Skip, Within};
 
 /// A match or timeout that was found, holding a reference to its path.
 #[derive(Debug, Clone, Copy)]
@@ -32,79 +29,20 @@ impl Found {
     pub(crate) const SETS: u32 = NONE;
 }
 
-/// What is known of the event being taken, for all patterns.
-pub(crate) struct Current<'a> {
-    pub(crate) set: &'a PatternSet,
-    pub(crate) row: Row<'a>,
-    /// Its number in the merged order.
-    pub(crate) sequence: u64,
-    /// Its number in the store, once some path has it.
-    pub(crate) kept: Cell<u32>,
-    pub(crate) type_errors: &'a Cell<u64>,
-    /// Counts events and deadlines.
-    pub(crate) moment: u64,
-}
-
-impl<'a> Current<'a> {
-    fn unary(&self) -> Unary<'a> {
-        Unary { row: self.row, around: &self.set.around, type_errors: self.type_errors }
-    }
-
-    /// Its number in the store.
-    pub(crate) fn keep(&self, store: &mut Store) -> u32 {
-        if self.kept.get() == NONE {
-            self.kept.set(store.keep(&self.row, self.sequence));
-        }
-        self.kept.get()
-    }
-
-    fn extend(&self, store: &mut Store, before: u32, stage: usize) -> u32 {
-        let event = self.keep(store);
-        store.extend(before, event, stage)
-    }
-}
-
-/// What predicates were for the current event, asked at most once each.
+/// What runners use while they take an event, and leave empty.
 #[derive(Debug, Default)]
-pub(crate) struct Memo {
-    /// The sequence number of the event that the answer is for, and the answer in the lowest bits.
-    answers: Vec<u64>,
+pub(crate) struct Scratch {
+    pub(crate) truths: Truths,
+    /// New partial matches, and those that changed their state.
+    moved: Vec<(StateId, u32)>,
+    /// The last steps of complete matches.
+    complete: Vec<u32>,
 }
 
-impl Memo {
-    pub(crate) fn new(len: usize) -> Memo {
-        Memo { answers: vec![0; len] }
+impl Scratch {
+    pub(crate) fn new(set: &PatternSet) -> Scratch {
+        Scratch { truths: Truths::new(set.predicates.len()), ..Scratch::default() }
     }
-
-    #[inline]
-    fn get(&mut self, index: u32, sequence: u64, ask: impl FnOnce() -> u64) -> u64 {
-        let known = self.answers[index as usize];
-        if known >> 2 == sequence + 1 {
-            return known & 3;
-        }
-        let answer = ask();
-        self.answers[index as usize] = (sequence + 1) << 2 | answer;
-        answer
-    }
-}
-
-/// The condition is false, or true, or true as far as the event alone says.
-const FALSE: u64 = 0;
-const TRUE: u64 = 1;
-const DEPENDS: u64 = 2;
-
-/// A deadline that may be due for the key of an event.
-#[derive(Debug, Clone, Copy)]
-struct Deadline {
-    at: Timestamp,
-    sequence: u64,
-    event: u32,
-}
-
-#[derive(Debug)]
-struct Keyed {
-    hash: u64,
-    state: KeyState,
 }
 
 /// One pattern in one shard.
@@ -112,30 +50,19 @@ struct Keyed {
 pub(crate) struct Runner {
     number: u32,
     table: Table,
-    keys: HashTable<Keyed>,
-    /// In the order of time: a window is counted from an event, and events come in order.
-    deadlines: VecDeque<Deadline>,
-    truths: Memo,
-    moved: Vec<(StateId, Run)>,
-    complete: Vec<u32>,
+    /// The first group of each key.
+    keys: HashTable<u32>,
+    deadlines: Deadlines,
 }
 
 impl Runner {
     pub(crate) fn new(number: u32, pattern: &Compiled) -> Runner {
-        Runner {
-            number,
-            table: Table::new(pattern),
-            keys: HashTable::new(),
-            deadlines: VecDeque::new(),
-            truths: Memo::new(pattern.atoms.len()),
-            moved: Vec::new(),
-            complete: Vec::new(),
-        }
+        Runner { number, table: Table::new(pattern), keys: HashTable::new(), deadlines: Deadlines::default() }
     }
 
     /// The time of the next deadline that may be due.
     pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        self.deadlines.front().map(|d| d.at)
+        self.deadlines.next()
     }
 
     /// How many keys hold something.
@@ -144,87 +71,86 @@ impl Runner {
     }
 
     /// How many partial matches there are.
-    pub(crate) fn partial_matches(&self) -> usize {
-        self.keys.iter().flat_map(|keyed| &keyed.state.groups).map(|group| group.runs.len()).sum()
+    pub(crate) fn partial_matches(&self, store: &Store) -> usize {
+        self.keys.iter().map(|&first| KeyState { first, hash: 0 }.runs(store).count()).sum()
     }
 
-    /// Takes an event of the key with this hash.
+    /// Takes an event. The time of the next deadline, if there was none before.
+    #[inline]
     pub(crate) fn event(
         &mut self,
         event: &Current<'_>,
-        hash: u64,
-        predicates: &mut Memo,
+        key: &KeyHash<'_>,
+        scratch: &mut Scratch,
+        store: &mut Store,
+        found: &mut Vec<Found>,
+    ) -> Option<Timestamp> {
+        let pattern = &event.set.patterns[self.number as usize];
+        // Where no wait is strict, an event that no condition is true of changes nothing.
+        if !pattern.reads(&event.row) || !(scratch.truths.ask(event, pattern) || pattern.sees_all) {
+            return None;
+        }
+        let before = self.deadlines.next();
+        self.concerned(event, pattern, key, scratch, store, found);
+        if before.is_none() { self.deadlines.next() } else { None }
+    }
+
+    /// Takes an event that some condition may be true of.
+    fn concerned(
+        &mut self,
+        event: &Current<'_>,
+        pattern: &Compiled,
+        key: &KeyHash<'_>,
+        scratch: &mut Scratch,
         store: &mut Store,
         found: &mut Vec<Found>,
     ) {
-        let pattern = &event.set.patterns[self.number as usize];
-        let mut asked = Truths { event, pattern, truths: &mut self.truths, predicates };
-        // Where no wait is strict, an event that no condition is true of changes nothing.
-        if !pattern.sees_all && asked.all_false() {
-            return;
-        }
-        let begin = self.table.cell(pattern, START, &asked.bits(&self.table, START, NONE, store));
+        let Scratch { truths, moved, complete } = scratch;
+        let mut step =
+            Step { event, pattern, truths, table: &mut self.table, moved, complete, is_grown: false };
+        let begin = step.shared_cell(START).unwrap_or_else(|| step.cell(store, START, NONE));
         if begin == NOTHING && self.keys.is_empty() {
             return;
         }
-        let slots = &event.set.schema().keys[pattern.key];
-        let is_same = |keyed: &Keyed| {
-            keyed.hash == hash
-                && keyed
-                    .state
-                    .some_event(store)
-                    .is_some_and(|e| same_key(&store.events[e].row(), &event.row, slots))
-        };
-        let mut entry = match self.keys.entry(hash, is_same, |keyed| keyed.hash) {
-            Entry::Occupied(entry) => entry,
+        let hash = key.get(&event.row) as u32;
+        let is_same = |&first: &u32| is_key(store, first, hash, &event.row, key.slots());
+        let entry = self.keys.entry(spread(hash), is_same, |&first| spread(store.groups[first].hash));
+        let first = match &entry {
+            Entry::Occupied(entry) => *entry.get(),
             Entry::Vacant(_) if begin == NOTHING => return,
-            Entry::Vacant(entry) => entry.insert(Keyed { hash, state: KeyState::default() }),
+            Entry::Vacant(_) => NONE,
         };
-        let state = &mut entry.get_mut().state;
-        let mut step =
-            Step { event, store, moved: &mut self.moved, complete: &mut self.complete, grown: false };
-
-        for group in &mut state.groups {
-            let from = group.state;
-            let shared = asked.shared(&self.table, from);
-            let shared = shared.map(|bits| self.table.cell(pattern, from, &bits));
-            if shared == Some(NOTHING) {
-                continue;
-            }
-            group.runs.retain(|run| {
-                let cell = match shared {
-                    Some(cell) => cell,
-                    None => {
-                        let bits = asked.bits(&self.table, from, run.node, step.store);
-                        self.table.cell(pattern, from, &bits)
-                    }
-                };
-                step.apply(&self.table, cell, from, *run)
-            });
+        let mut state = KeyState { first, hash };
+        state.visit(store, &mut step);
+        let mut is_opened = false;
+        for place in 0..step.table.cells[begin as usize].takes.len() {
+            let take = step.table.cells[begin as usize].takes[place];
+            is_opened |= take.next != DEAD;
+            step.take(store, take, NONE);
         }
-        state.groups.retain(|g| !g.runs.is_empty());
-        let mut opened = false;
-        for take in &self.table.cells[begin as usize].takes {
-            opened |= take.next != DEAD;
-            step.take(*take, NONE, NONE);
-        }
-        let grown = step.grown;
-        for (to, run) in self.moved.drain(..) {
-            state.add(to, run);
+        let is_grown = step.is_grown;
+        for (to, node) in moved.drain(..) {
+            state.add(store, to, node);
         }
         if let Some(within) = pattern.within
-            && if within.between_events { grown } else { opened }
+            && if within.between_events { is_grown } else { is_opened }
         {
-            let at = event.row.head.time.plus(within.span);
-            self.deadlines.push_back(Deadline { at, sequence: event.sequence, event: event.kept.get() });
+            self.deadlines.push(event.row.head.time.plus(within.span), event.kept.get(), event.sequence);
         }
+        settle(&mut state, complete, pattern.skip, event.moment, store);
         let number = self.number;
-        finish(entry, &mut self.complete, pattern.skip, event.moment, store, |node| {
-            found.push(Found { pattern: number, kind: Kind::Match, node });
-        });
+        found.extend(complete.drain(..).map(|node| Found { pattern: number, kind: Kind::Match, node }));
+        match entry {
+            Entry::Occupied(entry) if state.first == NONE => {
+                entry.remove();
+                self.shrink(store);
+            }
+            Entry::Occupied(mut entry) => *entry.get_mut() = state.first,
+            Entry::Vacant(entry) if state.first != NONE => drop(entry.insert(state.first)),
+            Entry::Vacant(_) => {}
+        }
         if self.table.is_full() {
-            let groups = self.keys.iter_mut().flat_map(|keyed| &mut keyed.state.groups);
-            self.table.rebuild(pattern, groups.map(|g| &mut g.state));
+            self.rebuild(pattern, store);
         }
     }
 
@@ -235,218 +161,246 @@ impl Runner {
         moment: u64,
         set: &PatternSet,
         hasher: &KeyHasher,
+        scratch: &mut Scratch,
         store: &mut Store,
         found: &mut Vec<Found>,
     ) {
         let pattern = &set.patterns[self.number as usize];
         let Some(within) = pattern.within else { return };
         let slots = &set.schema().keys[pattern.key];
-        while let Some(deadline) = self.deadlines.front().copied().filter(|d| d.at <= at) {
-            self.deadlines.pop_front();
-            // An event that nobody holds any more has nothing to close.
-            let Some(kept) = store.events.get(deadline.event).filter(|e| e.sequence == deadline.sequence)
-            else {
-                continue;
-            };
-            let hash = hasher.hash(&kept.row(), slots);
-            let is_same = |keyed: &Keyed| {
-                keyed.hash == hash
-                    && keyed
-                        .state
-                        .some_event(store)
-                        .is_some_and(|e| same_key(&store.events[e].row(), &kept.row(), slots))
-            };
-            let Ok(mut entry) = self.keys.find_entry(hash, is_same) else { continue };
-            let state = &mut entry.get_mut().state;
-            for group in &mut state.groups {
-                let of = &self.table.states[group.state as usize];
-                let (completes, times_out) = (of.at_deadline, pattern.emit_timeouts && of.waits);
-                group.runs.retain(|run| {
-                    if run.deadline(within, store) > at {
-                        return true;
-                    }
-                    if times_out {
-                        store.hold(run.node);
-                        found.push(Found { pattern: self.number, kind: Kind::Timeout, node: run.node });
-                    }
-                    if completes {
-                        self.complete.push(run.node);
-                    } else {
-                        store.release(run.node);
-                    }
-                    false
-                });
+        let complete = &mut scratch.complete;
+        while let Some(event) = self.deadlines.pop(at, within.span, store) {
+            let row = store.row(event);
+            let hash = hasher.hash(&row, slots) as u32;
+            let is_same = |&first: &u32| is_key(store, first, hash, &row, slots);
+            let Ok(mut entry) = self.keys.find_entry(spread(hash), is_same) else { continue };
+            let mut state = KeyState { first: *entry.get(), hash };
+            let (number, table) = (self.number, &self.table);
+            state.visit(store, &mut Close { at, within, number, pattern, table, complete, found });
+            settle(&mut state, complete, pattern.skip, moment, store);
+            found.extend(complete.drain(..).map(|node| Found { pattern: number, kind: Kind::Match, node }));
+            if state.first == NONE {
+                entry.remove();
+                self.shrink(store);
+            } else {
+                *entry.get_mut() = state.first;
             }
-            state.groups.retain(|g| !g.runs.is_empty());
-            let number = self.number;
-            finish(entry, &mut self.complete, pattern.skip, moment, store, |node| {
-                found.push(Found { pattern: number, kind: Kind::Match, node });
-            });
         }
-        if self.deadlines.is_empty() && self.deadlines.capacity() > 1024 {
-            self.deadlines = VecDeque::new();
+    }
+
+    /// Encodes all keys and drops them.
+    pub(crate) fn unload(&mut self, store: &mut Store) -> Vec<Vec<u8>> {
+        let mut saved = Vec::new();
+        for first in self.keys.drain() {
+            let mut key = KeyState { first, hash: 0 };
+            saved.push(saved::encode(key, store, &self.table));
+            key.clear(store);
+        }
+        saved
+    }
+
+    /// Goes on with a key that was encoded.
+    pub(crate) fn load(
+        &mut self,
+        bytes: &[u8],
+        loader: &mut Loader,
+        set: &PatternSet,
+        hasher: &KeyHasher,
+        store: &mut Store,
+    ) -> Result<(), Damaged> {
+        let pattern = &set.patterns[self.number as usize];
+        let slots = &set.schema().keys[pattern.key];
+        let mut key = loader.load(bytes, pattern, set.kept_fields, store, &mut self.table)?;
+        let row = store.row(some_event(store, key.first));
+        let hash = hasher.hash(&row, slots) as u32;
+        let is_same = |&first: &u32| is_key(store, first, hash, &row, slots);
+        if !has_key(row.slots, slots) || self.keys.find(spread(hash), is_same).is_some() {
+            key.clear(store);
+            return Err(Damaged { at: 0, expected: "a key that is not there yet" });
+        }
+        key.set_hash(hash, store);
+        if let Some(within) = pattern.within {
+            for run in key.runs(store) {
+                let step = store.nodes[run];
+                let event = if within.between_events { step.event } else { step.first };
+                self.deadlines.load(store.time(event).plus(within.span), event, store.sequence(event));
+            }
+        }
+        self.keys.insert_unique(spread(hash), key.first, |&first| spread(store.groups[first].hash));
+        Ok(())
+    }
+
+    /// Gives memory back where few keys are left.
+    fn shrink(&mut self, store: &Store) {
+        if self.keys.len() * 8 < self.keys.capacity() && self.keys.capacity() > 1024 {
+            self.keys.shrink_to(self.keys.len() * 2, |&first| spread(store.groups[first].hash));
+        }
+    }
+
+    #[cold]
+    fn rebuild(&mut self, pattern: &Compiled, store: &mut Store) {
+        let firsts = self.keys.iter().copied();
+        let groups: Vec<u32> = firsts.flat_map(|first| KeyState { first, hash: 0 }.states(store)).collect();
+        let mut states: Vec<StateId> = groups.iter().map(|&at| store.groups[at].state).collect();
+        self.table.rebuild(pattern, states.iter_mut());
+        for (at, state) in groups.into_iter().zip(states) {
+            store.groups[at].state = state;
         }
     }
 }
 
-/// Gives out the matches of a key that became complete, by the skip strategy, and forgets the key if it holds nothing.
-fn finish(
-    mut entry: OccupiedEntry<'_, Keyed>,
-    complete: &mut Vec<u32>,
-    skip: Skip,
-    moment: u64,
-    store: &mut Store,
-    mut found: impl FnMut(u32),
-) {
-    let state = &mut entry.get_mut().state;
-    if skip != Skip::NoSkip && !(complete.is_empty() && state.waiting.is_none()) {
-        let waiting = state.waiting.get_or_insert_default();
-        for node in complete.drain(..) {
-            let mut first = node;
-            while store.nodes[first].before != NONE {
-                first = store.nodes[first].before;
-            }
-            waiting.push(Waiting { node, first: store.sequence(store.nodes[first].event), moment });
-        }
-        skip::take(state, skip, store, complete);
-    }
-    complete.drain(..).for_each(&mut found);
-    if state.is_empty() {
-        let keys = entry.remove().1.into_table();
-        if keys.len() * 8 < keys.capacity() && keys.capacity() > 1024 {
-            keys.shrink_to(keys.len() * 2, |keyed| keyed.hash);
-        }
-    }
-}
-
-/// Asks what the conditions of a pattern are for the current event.
-pub(crate) struct Truths<'a, 'e> {
-    pub(crate) event: &'a Current<'e>,
-    pub(crate) pattern: &'a Compiled,
-    pub(crate) truths: &'a mut Memo,
-    pub(crate) predicates: &'a mut Memo,
-}
-
-impl Truths<'_, '_> {
-    /// Whether no condition is true.
-    pub(crate) fn all_false(&mut self) -> bool {
-        (0..self.pattern.atoms.len() as AtomId).all(|atom| self.of(atom) == FALSE)
-    }
-
-    /// What a condition is as far as the event alone says.
-    #[inline]
-    fn of(&mut self, atom: AtomId) -> u64 {
-        let Truths { event, pattern, truths, predicates } = self;
-        truths.get(atom, event.sequence, || {
-            let condition = &pattern.atoms[atom as usize];
-            let all: &Predicates = &event.set.predicates;
-            let holds = condition.types.has(event.row.head.kind)
-                && condition.unary.iter().all(|&p| {
-                    predicates.get(p, event.sequence, || u64::from(all.holds(p, &event.row, &event.unary())))
-                        == 1
-                });
-            match (holds, condition.iterative.is_empty()) {
-                (false, _) => FALSE,
-                (true, true) => TRUE,
-                (true, false) => DEPENDS,
-            }
-        })
-    }
-
-    /// The conditions of a state that are true, where the event alone says; none where some depend on the partial match.
-    #[inline]
-    pub(crate) fn shared(&mut self, table: &Table, state: StateId) -> Option<Bits> {
-        let care = &table.states[state as usize].care;
-        let mut bits = Bits::new();
-        for (i, &atom) in care.iter().enumerate() {
-            match self.of(atom) {
-                FALSE => push(&mut bits, i, false),
-                TRUE => push(&mut bits, i, true),
-                _ => return None,
-            }
-        }
-        Some(bits)
-    }
-
-    /// The conditions of a state that are true for a partial match.
-    fn bits(&mut self, table: &Table, state: StateId, node: u32, store: &Store) -> Bits {
-        let care = &table.states[state as usize].care;
-        let mut bits = Bits::new();
-        for (i, &atom) in care.iter().enumerate() {
-            let holds = match self.of(atom) {
-                FALSE => false,
-                TRUE => true,
-                _ => {
-                    let env = Iterative { tested: self.event.unary(), store, node };
-                    self.pattern.atoms[atom as usize].iterative.iter().all(|e| eval::is_true(e, &env))
-                }
-            };
-            push(&mut bits, i, holds);
-        }
-        bits
-    }
-}
-
+/// Half of a key's hash as the key table wants it: all bits matter in both ends of the number.
 #[inline]
-fn push(bits: &mut Bits, index: usize, value: bool) {
-    if index.is_multiple_of(64) {
-        bits.push(0);
-    }
-    bits[index / 64] |= u64::from(value) << (index % 64);
+fn spread(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// Applies cells to partial matches.
+/// Whether the key with this first group is that of a row.
+#[inline]
+fn is_key(store: &Store, first: u32, hash: u32, row: &Row<'_>, slots: &[usize]) -> bool {
+    store.groups[first].hash == hash && same_key(&store.row(some_event(store, first)), row, slots)
+}
+
+/// Leaves in `complete` the matches of a key that are taken now, by the skip strategy.
+fn settle(state: &mut KeyState, complete: &mut Vec<u32>, skip: Skip, moment: u64, store: &mut Store) {
+    if skip == Skip::NoSkip || (complete.is_empty() && state.waiting(store).is_none()) {
+        return;
+    }
+    for node in complete.drain(..) {
+        let first = store.sequence(store.nodes[node].first);
+        state.waiting_mut(store).push(super::key_state::Waiting { node, first, moment });
+    }
+    skip::take(state, skip, store, complete);
+}
+
+/// Moves the partial matches of a key by an event.
 struct Step<'a, 'e> {
     event: &'a Current<'e>,
-    store: &'a mut Store,
-    /// New partial matches, and those that changed their state.
-    moved: &'a mut Vec<(StateId, Run)>,
-    /// The last steps of complete matches.
+    pattern: &'a Compiled,
+    truths: &'a Truths,
+    table: &'a mut Table,
+    moved: &'a mut Vec<(StateId, u32)>,
     complete: &'a mut Vec<u32>,
     /// Whether some partial match accepted the event and goes on.
-    grown: bool,
+    is_grown: bool,
 }
 
 impl Step<'_, '_> {
-    /// Moves a partial match; whether it stays where it is.
+    /// What the event does to all partial matches in a state; none where that depends on more.
     #[inline]
-    fn apply(&mut self, table: &Table, cell: u32, from: StateId, run: Run) -> bool {
-        if cell == NOTHING {
-            return true;
+    fn shared_cell(&mut self, state: StateId) -> Option<u32> {
+        let Step { pattern, truths, table, .. } = self;
+        let of = &table.states[state as usize];
+        if table.is_narrow() {
+            let ((yes, depends), mask) = (truths.narrow(), of.mask);
+            return (depends & mask == 0).then(|| table.narrow_cell(pattern, state, yes & mask));
         }
-        let cell = &table.cells[cell as usize];
-        for take in &cell.takes {
-            self.take(*take, run.node, run.first);
+        truths.shared(&of.care).map(|bits| table.cell(pattern, state, &bits))
+    }
+
+    /// What the event does to a partial match in a state.
+    fn cell(&mut self, store: &Store, state: StateId, node: u32) -> u32 {
+        let Step { event, pattern, truths, table, .. } = self;
+        let of = &table.states[state as usize];
+        if table.is_narrow() {
+            let bits = truths.narrow_of_run(of.mask, event, pattern, store, node);
+            return table.narrow_cell(pattern, state, bits);
         }
-        if cell.completes {
-            self.store.hold(run.node);
-            self.complete.push(run.node);
-        }
-        if cell.keep == from {
-            return true;
-        }
-        if cell.keep == DEAD {
-            self.store.release(run.node);
-        } else {
-            self.moved.push((cell.keep, run));
-        }
-        false
+        let bits = truths.of_run(&of.care, event, pattern, store, node);
+        table.cell(pattern, state, &bits)
     }
 
     /// A partial match that goes one step further.
     #[inline]
-    fn take(&mut self, take: Take, before: u32, first: u32) {
-        let node = self.event.extend(self.store, before, take.stage);
-        let first = if first == NONE { self.event.kept.get() } else { first };
+    fn take(&mut self, store: &mut Store, take: Take, before: u32) {
+        let node = self.event.extend(store, before, take.stage);
         if take.next != DEAD {
-            self.grown = true;
-            self.moved.push((take.next, Run { node, first }));
+            self.is_grown = true;
+            self.moved.push((take.next, node));
         }
         if take.complete {
             if take.next != DEAD {
-                self.store.hold(node);
+                store.hold(node);
             }
             self.complete.push(node);
         }
+    }
+}
+
+impl Visit for Step<'_, '_> {
+    /// The cell, where it is the same for all.
+    type OfState = Option<u32>;
+
+    #[inline]
+    fn state(&mut self, _: &mut Store, state: StateId) -> Option<Option<u32>> {
+        match self.shared_cell(state) {
+            Some(NOTHING) => None,
+            cell => Some(cell),
+        }
+    }
+
+    #[inline]
+    fn stays(&mut self, store: &mut Store, cell: &Option<u32>, state: StateId, node: u32) -> bool {
+        let number = match cell {
+            Some(cell) => *cell,
+            None => self.cell(store, state, node),
+        };
+        if number == NOTHING {
+            return true;
+        }
+        for place in 0..self.table.cells[number as usize].takes.len() {
+            self.take(store, self.table.cells[number as usize].takes[place], node);
+        }
+        let cell = &self.table.cells[number as usize];
+        if cell.completes {
+            store.hold(node);
+            self.complete.push(node);
+        }
+        if cell.keep == DEAD {
+            store.release(node);
+        } else if cell.keep != state {
+            self.moved.push((cell.keep, node));
+        }
+        cell.keep == state
+    }
+}
+
+/// Closes partial matches at a deadline.
+struct Close<'a> {
+    at: Timestamp,
+    within: Within,
+    number: u32,
+    pattern: &'a Compiled,
+    table: &'a Table,
+    complete: &'a mut Vec<u32>,
+    found: &'a mut Vec<Found>,
+}
+
+impl Visit for Close<'_> {
+    /// Whether a partial match completes, and whether it times out.
+    type OfState = (bool, bool);
+
+    fn state(&mut self, _: &mut Store, state: StateId) -> Option<(bool, bool)> {
+        let state = &self.table.states[state as usize];
+        Some((state.at_deadline, self.pattern.emit_timeouts && state.waits))
+    }
+
+    fn stays(&mut self, store: &mut Store, of: &(bool, bool), _: StateId, node: u32) -> bool {
+        let step = store.nodes[node];
+        let from = if self.within.between_events { step.event } else { step.first };
+        if store.time(from).plus(self.within.span) > self.at {
+            return true;
+        }
+        let (completes, times_out) = *of;
+        if times_out {
+            store.hold(node);
+            self.found.push(Found { pattern: self.number, kind: Kind::Timeout, node });
+        }
+        if completes {
+            self.complete.push(node);
+        } else {
+            store.release(node);
+        }
+        false
     }
 }

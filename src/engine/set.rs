@@ -1,11 +1,13 @@
 //! The installed patterns: compiled once, immutable, shared by all shards. Fields, types, keys and predicates of all
 //! patterns are numbered together here, so that an event is read and tested once for all of them.
 
+use std::cell::RefCell;
+
 use super::condition::{Condition, Predicates, Types};
 use super::path::Surroundings;
 use super::route::Route;
 use crate::event::record::StreamSettings;
-use crate::event::{FieldPath, Schema, TypeId};
+use crate::event::{FieldPath, Row, Schema, TypeId};
 use crate::pattern::expr::{Attribute, Expr};
 use crate::pattern::nfa::{self, Automaton, Storage};
 use crate::pattern::plan::{Plan, Skip, Within};
@@ -21,6 +23,8 @@ pub struct PatternSet {
     schema: Schema,
     pub(crate) predicates: Predicates,
     pub(crate) around: Surroundings,
+    /// How many of the schema's fields, the first ones, are needed of kept events.
+    pub(crate) kept_fields: usize,
 }
 
 /// One pattern, ready to run.
@@ -48,8 +52,8 @@ pub(crate) struct Compiled {
     pub(crate) key: usize,
     /// The key's paths as they are written in output.
     pub(crate) key_names: Vec<String>,
-    /// By rank of a stream: whether the pattern reads it.
-    pub(crate) streams: Vec<bool>,
+    /// By rank of a stream: whether the pattern reads it. Empty: it reads all.
+    streams: Vec<bool>,
     pub(crate) select: Vec<(String, Expr)>,
 }
 
@@ -89,7 +93,10 @@ impl PatternSet {
             .map(|plan| Compiled::new(plan, &mut schema, &mut predicates, streams))
             .collect();
         let around = Surroundings { type_slot, streams: streams.to_vec() };
-        PatternSet { patterns, schema, predicates, around }
+        let of_patterns = patterns.iter().flat_map(Compiled::kept_fields).chain(type_slot);
+        let kept_fields =
+            of_patterns.chain(schema.keys.iter().flatten().copied()).max().map_or(0, |slot| slot + 1);
+        PatternSet { patterns, schema, predicates, around, kept_fields }
     }
 
     /// The same with each partial match held by itself, also where a pattern could hold them as sets: the same matches
@@ -157,10 +164,9 @@ impl Compiled {
             stages: plan.stages.into_iter().map(|s| s.name).collect(),
             key: schema.key(&key_slots),
             key_names: plan.key.iter().map(FieldPath::to_string).collect(),
-            streams: streams
-                .iter()
-                .map(|s| plan.streams.as_ref().is_none_or(|from| from.contains(s)))
-                .collect(),
+            streams: plan
+                .streams
+                .map_or(Vec::new(), |from| streams.iter().map(|stream| from.contains(stream)).collect()),
             select: plan.select.into_iter().map(|(name, e)| (name, resolved(&e, &slots))).collect(),
             name: plan.name,
             automaton,
@@ -170,6 +176,31 @@ impl Compiled {
             sees_all,
             storage,
         }
+    }
+}
+
+impl Compiled {
+    /// Whether the pattern reads the stream that a row is from.
+    #[inline]
+    pub(crate) fn reads(&self, row: &Row<'_>) -> bool {
+        self.streams.is_empty() || self.streams[row.head.position.stream as usize]
+    }
+
+    /// The slots that are read of events that partial matches or matches have accepted.
+    fn kept_fields(&self) -> Vec<usize> {
+        let conditions = self.atoms.iter().flat_map(|atom| &atom.iterative);
+        let slots = RefCell::new(Vec::new());
+        for expr in conditions.chain(self.select.iter().map(|(_, expr)| expr)) {
+            expr.any(&|part| {
+                if let Expr::Stage(_, _, Attribute::Field(slot))
+                | Expr::Aggregate(_, _, Some(Attribute::Field(slot))) = part
+                {
+                    slots.borrow_mut().push(*slot);
+                }
+                false
+            });
+        }
+        slots.into_inner()
     }
 }
 

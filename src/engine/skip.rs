@@ -2,27 +2,27 @@
 
 use std::cmp::Ordering;
 
-use super::key_state::{KeyState, Waiting};
+use super::key_state::{KeyState, Visit, Waiting};
 use super::store::Store;
+use super::table::StateId;
 use crate::pattern::plan::Skip;
 
 /// Takes complete matches in the order of their first events, as long as no partial match that began earlier is
 /// alive; each one skips others. `taken` gets the last steps of the taken ones, with their references.
-pub(crate) fn take(state: &mut KeyState, skip: Skip, store: &mut Store, taken: &mut Vec<u32>) {
-    while let Some(waiting) = state.waiting.as_deref_mut() {
+pub(crate) fn take(key: &mut KeyState, skip: Skip, store: &mut Store, taken: &mut Vec<u32>) {
+    while let Some(list) = key.waiting(store) {
+        let waiting = &store.waiting[list];
         let best = (0..waiting.len()).min_by(|&a, &b| order(&waiting[a], &waiting[b], store));
         let Some(best) = best else { break };
-        let alive = state.groups.iter().flat_map(|g| &g.runs).map(|r| store.sequence(r.first)).min();
-        if alive.is_some_and(|first| first < waiting[best].first) {
+        let earliest = waiting[best].first;
+        if key.runs(store).any(|run| store.sequence(store.nodes[run].first) < earliest) {
             break;
         }
-        let best = waiting.swap_remove(best);
+        let best = store.waiting[list].swap_remove(best);
         taken.push(best.node);
-        prune(state, skip, &best, store);
+        prune(key, list, skip, &best, store);
     }
-    if state.waiting.as_ref().is_some_and(|w| w.is_empty()) {
-        state.waiting = None;
-    }
+    key.forget_waiting(store);
 }
 
 /// The order in which complete matches are taken: by first event, then the one complete earlier, then at the first
@@ -41,8 +41,8 @@ fn order(a: &Waiting, b: &Waiting, store: &Store) -> Ordering {
     })
 }
 
-/// Drops what a taken match skips.
-fn prune(state: &mut KeyState, skip: Skip, taken: &Waiting, store: &mut Store) {
+/// Drops what a taken match skips, from the partial matches and from the complete ones that wait in a list.
+fn prune(key: &mut KeyState, list: u32, skip: Skip, taken: &Waiting, store: &mut Store) {
     let mut path = Vec::new();
     store.path(taken.node, &mut path);
     let of_stage = |stage: usize| move |step: &&(u32, u32)| step.1 as usize == stage;
@@ -58,24 +58,36 @@ fn prune(state: &mut KeyState, skip: Skip, taken: &Waiting, store: &mut Store) {
             (0, path.iter().rfind(of_stage(stage)).map_or(0, |(event, _)| store.sequence(*event)))
         }
     };
-    let skipped = |first: u64| (from..until).contains(&first);
-    for group in &mut state.groups {
-        group.runs.retain(|run| {
-            let drop = skipped(store.sequence(run.first));
-            if drop {
-                store.release(run.node);
-            }
-            !drop
-        });
+    key.visit(store, &mut Prune { from, until });
+    let mut waiting = std::mem::take(&mut store.waiting[list]);
+    waiting.retain(|w| {
+        let drop = (from..until).contains(&w.first);
+        if drop {
+            store.release(w.node);
+        }
+        !drop
+    });
+    store.waiting[list] = waiting;
+}
+
+/// Drops partial matches that began from one sequence number up to, but not including, another.
+struct Prune {
+    from: u64,
+    until: u64,
+}
+
+impl Visit for Prune {
+    type OfState = ();
+
+    fn state(&mut self, _: &mut Store, _: StateId) -> Option<()> {
+        Some(())
     }
-    state.groups.retain(|g| !g.runs.is_empty());
-    if let Some(waiting) = state.waiting.as_deref_mut() {
-        waiting.retain(|w| {
-            let drop = skipped(w.first);
-            if drop {
-                store.release(w.node);
-            }
-            !drop
-        });
+
+    fn stays(&mut self, store: &mut Store, (): &(), _: StateId, node: u32) -> bool {
+        let stays = !(self.from..self.until).contains(&store.sequence(store.nodes[node].first));
+        if !stays {
+            store.release(node);
+        }
+        stays
     }
 }

@@ -4,6 +4,9 @@
 const PAGE_BITS: u32 = 10;
 const PAGE: u32 = 1 << PAGE_BITS;
 
+/// So many freed places stay at hand.
+const SPARE: usize = 32;
+
 /// Values under `u32` numbers. A freed place holds `T::default()` until it is used again.
 #[derive(Debug)]
 pub(crate) struct Slab<T> {
@@ -12,6 +15,8 @@ pub(crate) struct Slab<T> {
     open: Vec<u32>,
     /// Numbers of pages that were given back.
     unused: Vec<u32>,
+    /// Places freed last, which are used first; to their pages they are in use.
+    spare: Vec<u32>,
     len: usize,
 }
 
@@ -24,7 +29,7 @@ struct Page<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Slab { pages: Vec::new(), open: Vec::new(), unused: Vec::new(), len: 0 }
+        Slab { pages: Vec::new(), open: Vec::new(), unused: Vec::new(), spare: Vec::new(), len: 0 }
     }
 }
 
@@ -35,8 +40,19 @@ impl<T: Default> Slab<T> {
     }
 
     /// Adds a value and tells its number.
+    #[inline]
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         self.len += 1;
+        match self.spare.pop() {
+            Some(number) => {
+                self[number] = value;
+                number
+            }
+            None => self.insert_in_page(value),
+        }
+    }
+
+    fn insert_in_page(&mut self, value: T) -> u32 {
         let number = match self.open.last() {
             Some(&number) => number,
             None => self.new_page(),
@@ -76,13 +92,26 @@ impl<T: Default> Slab<T> {
     }
 
     /// Removes a value. Its number may be given out again.
+    #[inline]
     pub(crate) fn remove(&mut self, number: u32) -> T {
         self.len -= 1;
+        let value = std::mem::take(&mut self[number]);
+        if self.len == 0 && self.pages.len() > 1 {
+            *self = Slab::default();
+        } else if self.spare.len() < SPARE {
+            self.spare.push(number);
+        } else {
+            self.free(number);
+        }
+        value
+    }
+
+    /// Gives a place back to its page, and the page to the allocator if it was the last one.
+    fn free(&mut self, number: u32) {
         let page_number = number >> PAGE_BITS;
         let Some(page) = &mut self.pages[page_number as usize] else {
             unreachable!("a value's page is there")
         };
-        let value = std::mem::take(&mut page.items[(number & (PAGE - 1)) as usize]);
         page.free.push((number & (PAGE - 1)) as u16);
         if page.free.len() == page.items.len() && self.open.last() != Some(&page_number) {
             if page.is_open {
@@ -96,13 +125,14 @@ impl<T: Default> Slab<T> {
             let behind = self.open.len().saturating_sub(1);
             self.open.insert(behind, page_number);
         }
-        if self.len == 0 {
-            *self = Slab::default();
-        }
-        value
     }
 
-    /// The value under a number; the default where there is none.
+    /// All places, free ones included: those hold `T::default()`.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.pages.iter_mut().flatten().flat_map(|page| &mut page.items)
+    }
+
+    /// What is in the place of a number, `T::default()` where it is free; none where its page was given back.
     #[inline]
     pub(crate) fn get(&self, number: u32) -> Option<&T> {
         self.pages.get((number >> PAGE_BITS) as usize)?.as_ref()?.items.get((number & (PAGE - 1)) as usize)
@@ -149,6 +179,6 @@ mod tests {
             let held = slab[number];
             assert_eq!(held, slab.remove(number));
         }
-        assert_eq!((slab.len(), slab.pages.capacity()), (0, 0));
+        assert_eq!((slab.len(), slab.pages.capacity()), (0, 0), "an emptied slab must give its pages back");
     }
 }

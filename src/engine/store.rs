@@ -1,21 +1,21 @@
 //! What partial matches are made of: events that were accepted, kept once per shard, and the steps of their paths,
 //! shared by all paths that begin alike. Both are counted references; what nobody refers to is gone at once.
 
+use super::key_state::{Group, Waiting};
+use super::payload::{Payloads, Place};
 use super::slab::Slab;
-use crate::event::{Head, Position, Row, Slot, Timestamp, TypeId};
+use crate::event::{Head, Position, Row, Timestamp, TypeId};
 
-/// No step: the beginning of every path.
+/// No step, no group: the beginning of every path, the end of every list.
 pub(crate) const NONE: u32 = u32::MAX;
 
 /// An event that some partial match has accepted.
 #[derive(Debug)]
-pub(crate) struct Kept {
+struct Kept {
     head: Head,
-    /// The original object, and behind it the unescaped strings of its fields.
-    text: Box<str>,
-    slots: Box<[Slot]>,
+    place: Place,
     /// Its number in the merged order.
-    pub(crate) sequence: u64,
+    sequence: u64,
     references: u32,
 }
 
@@ -23,79 +23,94 @@ impl Default for Kept {
     fn default() -> Self {
         let position = Position { stream: 0, partition: 0, offset: 0 };
         let head = Head { time: Timestamp(0), position, kind: TypeId::NONE, raw: 0..0 };
-        Kept { head, text: Box::default(), slots: Box::default(), sequence: u64::MAX, references: 0 }
+        Kept { head, place: Place::default(), sequence: 0, references: 0 }
     }
 }
 
-impl Kept {
-    fn new(row: &Row<'_>, sequence: u64) -> Kept {
-        let mut text = row.raw().to_owned();
-        let start = row.head.raw.start;
-        let slots = row
-            .slots
-            .iter()
-            .map(|slot| match *slot {
-                Slot::Str { at, len } => Slot::Str { at: at - start, len },
-                Slot::Json { at, len } => Slot::Json { at: at - start, len },
-                Slot::Unescaped { at, len } => {
-                    let moved = Slot::Unescaped { at: text.len() as u32, len };
-                    text.push_str(&row.unescaped[at as usize..at as usize + len as usize]);
-                    moved
-                }
-                other => other,
-            })
-            .collect();
-        let head = Head { raw: 0..row.head.raw.end - start, ..row.head.clone() };
-        Kept { head, text: text.into_boxed_str(), slots, sequence, references: 0 }
-    }
-
-    pub(crate) fn row(&self) -> Row<'_> {
-        Row { head: &self.head, text: &self.text, unescaped: &self.text, slots: &self.slots }
-    }
-
-    pub(crate) fn time(&self) -> Timestamp {
-        self.head.time
-    }
-}
-
-/// A step of a path: an event, the stage that took it, and the step before.
+/// A step of a path: an event, the stage that took it, and the step before. The last step of a partial match stands
+/// for the partial match.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Node {
     pub(crate) before: u32,
     pub(crate) event: u32,
+    /// The first event of the path.
+    pub(crate) first: u32,
+    /// As a partial match: the next one in the same state.
+    pub(crate) next: u32,
     pub(crate) stage: u32,
     references: u32,
 }
 
 impl Default for Node {
     fn default() -> Self {
-        Node { before: NONE, event: NONE, stage: 0, references: 0 }
+        Node { before: NONE, event: NONE, first: NONE, next: NONE, stage: 0, references: 0 }
     }
 }
 
-/// The kept events and paths of one shard.
-#[derive(Debug, Default)]
+/// The kept events, paths and keys of one shard.
+#[derive(Debug)]
 pub(crate) struct Store {
-    pub(crate) events: Slab<Kept>,
+    events: Slab<Kept>,
+    payloads: Payloads,
     pub(crate) nodes: Slab<Node>,
+    pub(crate) groups: Slab<Group>,
+    pub(crate) waiting: Slab<Vec<Waiting>>,
 }
 
 impl Store {
+    /// Keeps so many fields of each event: the first ones of the schema.
+    pub(crate) fn new(fields: usize) -> Store {
+        Store {
+            events: Slab::default(),
+            payloads: Payloads::new(fields),
+            nodes: Slab::default(),
+            groups: Slab::default(),
+            waiting: Slab::default(),
+        }
+    }
+
+    /// How many events are kept.
+    pub(crate) fn events(&self) -> usize {
+        self.events.len()
+    }
+
     /// Keeps an event, with one reference: that of whoever takes it now.
     pub(crate) fn keep(&mut self, row: &Row<'_>, sequence: u64) -> u32 {
-        self.events.insert(Kept { references: 1, ..Kept::new(row, sequence) })
+        if self.payloads.is_sparse() {
+            self.move_together();
+        }
+        let place = self.payloads.add(row);
+        let raw = place.text..place.text + (row.head.raw.end - row.head.raw.start);
+        let head = Head { raw, ..row.head.clone() };
+        self.events.insert(Kept { head, place, sequence, references: 1 })
+    }
+
+    #[cold]
+    fn move_together(&mut self) {
+        let mut payloads = self.payloads.emptied();
+        for kept in self.events.iter_mut().filter(|kept| kept.references > 0) {
+            let len = kept.head.raw.end - kept.head.raw.start;
+            kept.place = payloads.adopt(&self.payloads, kept.place);
+            kept.head.raw = kept.place.text..kept.place.text + len;
+        }
+        self.payloads = payloads;
     }
 
     /// A path that goes one step further, with one reference.
+    #[inline]
     pub(crate) fn extend(&mut self, before: u32, event: u32, stage: usize) -> u32 {
+        let mut first = event;
         if before != NONE {
-            self.nodes[before].references += 1;
+            let before = &mut self.nodes[before];
+            before.references += 1;
+            first = before.first;
         }
         self.events[event].references += 1;
-        self.nodes.insert(Node { before, event, stage: stage as u32, references: 1 })
+        self.nodes.insert(Node { before, event, first, next: NONE, stage: stage as u32, references: 1 })
     }
 
-    /// One reference more.
+    /// One reference more to a path.
+    #[inline]
     pub(crate) fn hold(&mut self, node: u32) {
         self.nodes[node].references += 1;
     }
@@ -120,11 +135,13 @@ impl Store {
     }
 
     /// One reference to an event less.
+    #[inline]
     pub(crate) fn release_event(&mut self, event: u32) {
         let kept = &mut self.events[event];
         kept.references -= 1;
         if kept.references == 0 {
-            self.events.remove(event);
+            let kept = self.events.remove(event);
+            self.payloads.remove(kept.place);
         }
     }
 
@@ -142,7 +159,20 @@ impl Store {
     /// A kept event.
     #[inline]
     pub(crate) fn row(&self, event: u32) -> Row<'_> {
-        self.events[event].row()
+        let Kept { head, place, .. } = &self.events[event];
+        let (text, slots) = self.payloads.get(*place);
+        Row { head, text, unescaped: text, slots }
+    }
+
+    /// The text of a kept event: its object, and behind it the unescaped strings of its fields.
+    pub(crate) fn text(&self, event: u32) -> &str {
+        self.payloads.text(self.events[event].place)
+    }
+
+    /// The time of a kept event.
+    #[inline]
+    pub(crate) fn time(&self, event: u32) -> Timestamp {
+        self.events[event].head.time
     }
 
     /// Where a kept event stands in its source.
@@ -155,5 +185,12 @@ impl Store {
     #[inline]
     pub(crate) fn sequence(&self, event: u32) -> u64 {
         self.events[event].sequence
+    }
+
+    /// The time of a kept event if it is still the one with this sequence number (its lowest bits).
+    #[inline]
+    pub(crate) fn time_if_kept(&self, event: u32, sequence: u32) -> Option<Timestamp> {
+        let kept = self.events.get(event)?;
+        (kept.references > 0 && kept.sequence as u32 == sequence).then_some(kept.head.time)
     }
 }

@@ -26,12 +26,12 @@ const DENSE: usize = 8;
 
 /// What is waited for since one position accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Thread {
-    position: PositionId,
+pub(crate) struct Thread {
+    pub(crate) position: PositionId,
     /// Whether no event has come since: strict links and `not next` look at the next one.
-    fresh: bool,
+    pub(crate) fresh: bool,
     /// The position's edges that are still waited along.
-    alive: Vec<u32>,
+    pub(crate) alive: Vec<u32>,
 }
 
 /// The thread before the first event stands at no position.
@@ -42,6 +42,8 @@ pub(crate) struct State {
     threads: Vec<Thread>,
     /// The conditions that its cells depend on.
     pub(crate) care: Vec<AtomId>,
+    /// The same as a bit each, in a narrow table.
+    pub(crate) mask: u64,
     cells: Cells,
     /// Whether it completes a match at its deadline.
     pub(crate) at_deadline: bool,
@@ -54,6 +56,9 @@ enum Cells {
     Dense(Vec<u32>),
     Sparse(hashbrown::HashMap<Bits, u32, ahash::RandomState>),
 }
+
+/// Patterns with up to this many conditions have all their cells in one array as well.
+const NARROW: usize = 6;
 
 /// The conditions of a state that are true, in the order of its `care`.
 pub(crate) type Bits = SmallVec<[u64; 2]>;
@@ -83,6 +88,10 @@ pub(crate) struct Table {
     pub(crate) states: Vec<State>,
     numbers: hashbrown::HashMap<Vec<Thread>, StateId, ahash::RandomState>,
     pub(crate) cells: Vec<Cell>,
+    /// Where the pattern has few conditions: by state and all conditions that are true, the cell.
+    narrow: Vec<u32>,
+    /// How many conditions the pattern has.
+    atoms: usize,
     /// How many states or cells there may be before those that no partial match is in are forgotten.
     limit: usize,
 }
@@ -99,6 +108,8 @@ impl Table {
             states: Vec::new(),
             numbers: hashbrown::HashMap::default(),
             cells: vec![nothing],
+            narrow: Vec::new(),
+            atoms: pattern.atoms.len(),
             limit: LIMIT,
         };
         table.state(pattern, Vec::new());
@@ -122,6 +133,20 @@ impl Table {
         self.limit = LIMIT.max(self.states.len() * 2);
     }
 
+    /// What a state waits for: it means the same in every table of the pattern.
+    pub(crate) fn threads(&self, state: StateId) -> &[Thread] {
+        &self.states[state as usize].threads
+    }
+
+    /// The state that waits for this; none if the pattern has no such waits.
+    pub(crate) fn restore(&mut self, pattern: &Compiled, threads: Vec<Thread>) -> Option<StateId> {
+        let exists = |thread: &Thread| {
+            let position = pattern.automaton.positions.get(thread.position as usize);
+            position.is_some_and(|p| thread.alive.iter().all(|&edge| (edge as usize) < p.edges.len()))
+        };
+        threads.iter().all(exists).then(|| self.state(pattern, threads))
+    }
+
     /// The cell of a state for the given conditions.
     #[inline]
     pub(crate) fn cell(&mut self, pattern: &Compiled, state: StateId, bits: &Bits) -> u32 {
@@ -130,6 +155,33 @@ impl Table {
             Cells::Sparse(cells) => cells.get(bits).copied().unwrap_or(UNKNOWN),
         };
         if known != UNKNOWN { known } else { self.make_cell(pattern, state, bits) }
+    }
+
+    /// Whether the pattern has so few conditions that one number says which are true.
+    #[inline]
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.atoms <= NARROW
+    }
+
+    /// The cell of a state of a narrow table: a bit for each condition of the pattern says which are true.
+    #[inline]
+    pub(crate) fn narrow_cell(&mut self, pattern: &Compiled, state: StateId, truths: u64) -> u32 {
+        let place = (state as usize) << self.atoms | truths as usize;
+        match self.narrow.get(place) {
+            Some(&known) if known != UNKNOWN => known,
+            _ => self.make_narrow_cell(pattern, state, truths),
+        }
+    }
+
+    #[cold]
+    fn make_narrow_cell(&mut self, pattern: &Compiled, state: StateId, truths: u64) -> u32 {
+        let care = &self.states[state as usize].care;
+        let bits = (0..).zip(care).map(|(i, &atom)| (truths >> atom & 1) << i).sum::<u64>();
+        let number = self.cell(pattern, state, &Bits::from_slice(&[bits]));
+        let place = (state as usize) << self.atoms | truths as usize;
+        self.narrow.resize(self.narrow.len().max(self.states.len() << self.atoms), UNKNOWN);
+        self.narrow[place] = number;
+        number
     }
 
     #[cold]
@@ -264,7 +316,8 @@ impl Table {
         let waits = alive().any(|e| e.target != Target::Deadline);
         let number = self.states.len() as StateId;
         self.numbers.insert(threads.clone(), number);
-        self.states.push(State { threads, care, cells, at_deadline, waits });
+        let mask = care.iter().filter(|&&atom| atom < 64).map(|atom| 1 << atom).sum();
+        self.states.push(State { threads, care, mask, cells, at_deadline, waits });
         number
     }
 }

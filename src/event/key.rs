@@ -40,10 +40,20 @@ impl KeyHasher {
     }
 }
 
+/// Whether a row with these fields has such a key.
+#[inline]
+pub fn has_key(fields: &[Slot], slots: &[usize]) -> bool {
+    slots.iter().all(|&slot| !matches!(fields[slot], Slot::Null | Slot::Json { .. }))
+}
+
 /// Whether two rows have the same key: `==` is true of each of its fields.
 pub fn same_key(a: &Row<'_>, b: &Row<'_>, slots: &[usize]) -> bool {
     slots.iter().all(|&slot| match (a.slots[slot], b.slots[slot]) {
         (Slot::Int(x), Slot::Int(y)) => x == y,
+        (Slot::Str { at, len }, Slot::Str { at: other, len: length }) => {
+            a.text.as_bytes()[at as usize..][..len as usize]
+                == b.text.as_bytes()[other as usize..][..length as usize]
+        }
         _ => a.value(slot).compare(&b.value(slot)) == Some(std::cmp::Ordering::Equal),
     })
 }

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::ops::Range;
+use std::sync::Arc;
 
 use super::{Position, TimeSpan, Timestamp, Value};
 
@@ -140,13 +141,23 @@ fn part(text: &str, at: u32, len: u32) -> &str {
     &text[at as usize..at as usize + len as usize]
 }
 
-/// A run of events in the merged order, and how far time has come: what a shard takes in one step.
+/// Events in the merged order: what a shard takes in one step.
 #[derive(Debug, Default)]
 pub struct Batch {
-    /// The blocks that `events` point into.
-    pub blocks: Vec<std::sync::Arc<Block>>,
-    /// (index into `blocks`, row in it), in the order (time, position).
-    pub events: Vec<(u32, u32)>,
+    /// The blocks that `runs` point into.
+    pub blocks: Vec<Arc<Block>>,
+    /// (index into `blocks`, consecutive rows of it, at least one), in the order (time, position).
+    pub runs: Vec<(u32, Range<u32>)>,
+}
+
+impl Batch {
+    /// The events: each a row of a block.
+    pub fn events(&self) -> impl Iterator<Item = (&Block, usize)> {
+        self.runs.iter().flat_map(|(block, rows)| {
+            let block = &*self.blocks[*block as usize];
+            (rows.start as usize..rows.end as usize).map(move |row| (block, row))
+        })
+    }
 }
 
 /// Per-stream settings that say how an event is read.

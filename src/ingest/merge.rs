@@ -1,40 +1,31 @@
 //! All partitions together: what may leave, in which order, and cut into batches.
 
-use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
 
-use super::partition::{Entry, Partition};
+use super::blocks::{Blocks, Span};
+use super::partition::Partition;
 use super::rejected::Rejected;
+use super::sources::{Source, merge};
 use crate::event::decode::Decoded;
-use crate::event::{Batch, Block, TimeSpan, Timestamp};
+use crate::event::{Batch, TimeSpan, Timestamp};
 
 /// Takes stretches of partitions and gives batches in the order of event time.
 #[derive(Debug)]
 pub struct Ingest {
     partitions: Vec<Partition>,
-    /// Blocks with events that wait or are ready, numbered on from `first_block`.
-    blocks: VecDeque<Held>,
-    first_block: u64,
-    /// Events that may leave, in order, and how many of them have left.
-    ready: Vec<Entry>,
+    /// The partitions as ties between them are broken: by position.
+    by_rank: Vec<usize>,
+    blocks: Blocks,
+    /// Events that may leave, in order, and how many spans of them have left.
+    ready: Vec<Span>,
     left: usize,
+    /// Room for what leaves of each partition.
+    sources: Vec<Source>,
     /// Events and rejected lines that may not leave yet.
     waiting: usize,
     limit: usize,
-    batches: u64,
     counters: Counters,
-}
-
-/// A block as long as any of its events has to leave.
-#[derive(Debug)]
-struct Held {
-    block: Option<Arc<Block>>,
-    /// How many of its events have to leave.
-    events: usize,
-    /// The last batch that has it, and its index there.
-    batch: u64,
-    index: u32,
 }
 
 /// A partition of a stream, as ingest knows it.
@@ -83,16 +74,17 @@ impl Ingest {
     /// Over these partitions. At most so many events may wait.
     pub fn new(partitions: &[PartitionSettings], limit: usize) -> Ingest {
         let place = |p: &PartitionSettings| (p.stream, p.number);
-        let rank = |this| partitions.iter().filter(|other| place(other) < place(this)).count() as u32;
+        let mut by_rank: Vec<usize> = (0..partitions.len()).collect();
+        by_rank.sort_by_key(|&index| place(&partitions[index]));
         Ingest {
-            partitions: partitions.iter().map(|this| Partition::new(this, rank(this))).collect(),
-            blocks: VecDeque::new(),
-            first_block: 0,
+            partitions: partitions.iter().map(Partition::new).collect(),
+            by_rank,
+            blocks: Blocks::default(),
             ready: Vec::new(),
             left: 0,
+            sources: partitions.iter().map(|_| Source::default()).collect(),
             waiting: 0,
             limit,
-            batches: 0,
             counters: Counters::default(),
         }
     }
@@ -105,16 +97,14 @@ impl Ingest {
         let Decoded { block, dead, lines, blank } = decoded;
         let (all, dead_letters) = (block.heads.len(), dead.len());
         let block = Arc::new(block);
-        let number = self.first_block + self.blocks.len() as u64;
-        let events = self.partitions[partition].push(&block, number, dead);
+        let events = self.partitions[partition].push(&block, self.blocks.next_number(), dead);
         self.waiting += all + dead_letters;
         self.counters.lines += lines;
         self.counters.blank += blank;
         self.counters.events += all as u64;
         self.counters.late += (all - events) as u64;
         self.counters.dead_letters += dead_letters as u64;
-        self.blocks.push_back(Held { block: (events > 0).then_some(block), events, batch: 0, index: 0 });
-        self.forget_blocks();
+        self.blocks.hold(block, events);
         Ok(())
     }
 
@@ -147,27 +137,12 @@ impl Ingest {
         if self.left == self.ready.len() {
             self.release();
         }
-        let entries = &self.ready[self.left..(self.left + max.max(1)).min(self.ready.len())];
-        if entries.is_empty() {
+        let ready = self.ready.get_mut(self.left..).unwrap_or_default();
+        if ready.is_empty() {
             return None;
         }
-        self.left += entries.len();
-        self.batches += 1;
-        let mut batch = Batch { blocks: Vec::new(), events: Vec::with_capacity(entries.len()) };
-        for entry in entries {
-            let held = &mut self.blocks[(entry.block - self.first_block) as usize];
-            if held.batch != self.batches {
-                held.batch = self.batches;
-                held.index = batch.blocks.len() as u32;
-                batch.blocks.extend(held.block.clone());
-            }
-            batch.events.push((held.index, entry.row));
-            held.events -= 1;
-            if held.events == 0 {
-                held.block = None;
-            }
-        }
-        self.forget_blocks();
+        let (batch, left) = self.blocks.batch(ready, max.max(1));
+        self.left += left;
         Some(batch)
     }
 
@@ -192,18 +167,9 @@ impl Ingest {
         self.ready.clear();
         self.left = 0;
         let Some(watermark) = self.watermark() else { return };
-        let parts: usize = self.partitions.iter_mut().map(|p| p.release(watermark, &mut self.ready)).sum();
-        if parts > 1 {
-            // Sorted runs one behind the other: the sort finds them, and merges.
-            self.ready.sort();
+        for (partition, Source { spans, entries }) in self.partitions.iter_mut().zip(&mut self.sources) {
+            self.waiting -= partition.release(watermark, &self.blocks, spans, entries);
         }
-        self.waiting -= self.ready.len();
-    }
-
-    fn forget_blocks(&mut self) {
-        while self.blocks.front().is_some_and(|held| held.events == 0) {
-            self.blocks.pop_front();
-            self.first_block += 1;
-        }
+        merge(self.by_rank.iter().map(|&index| &self.sources[index]), &self.blocks, &mut self.ready);
     }
 }

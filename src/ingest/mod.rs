@@ -5,10 +5,16 @@
 //! position). Late events and dead letters leave in the order (highest time of the partition at that line, partition,
 //! offset). So what leaves, and in which order, is a function of the partitions alone: how reading interleaves and
 //! where stretches are cut decides only when.
+//!
+//! Events that come in order wait and leave as ranges of rows; only those that come after a later one are looked at one
+//! by one.
 
+mod blocks;
 mod merge;
 mod partition;
 mod rejected;
+mod sources;
+mod stragglers;
 
 pub use merge::{BufferFull, Counters, Ingest, PartitionSettings};
 pub use rejected::{Rejected, RejectedKind};

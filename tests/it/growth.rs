@@ -75,7 +75,7 @@ fn held(set: &Arc<PatternSet>, events: Vec<Letter>, limit: usize) -> usize {
     let mut engine = Engine::new(Arc::clone(set), KeyHasher::default(), 0, 1);
     let mut most = 0;
     for row in 0..count {
-        let batch = Batch { blocks: vec![Arc::clone(&block)], events: vec![(0, row)] };
+        let batch = Batch { blocks: vec![Arc::clone(&block)], runs: vec![(0, row..row + 1)] };
         engine.process(&batch, &mut Nowhere);
         most = most.max(engine.partial_matches());
         if most >= limit {

@@ -21,6 +21,8 @@ mod language;
 mod naive;
 mod order;
 mod rare;
+mod saved;
 mod scenarios;
 mod sets;
+mod stepwise;
 mod tidy;

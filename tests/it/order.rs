@@ -74,8 +74,8 @@ fn expected(inputs: &[Input], bound: i64) -> Order {
 /// Takes out all that may leave.
 fn drain(ingest: &mut Ingest, batch: usize, order: &mut Order) {
     while let Some(batch) = ingest.batch(batch) {
-        for (block, row) in &batch.events {
-            let head = batch.blocks[*block as usize].row(*row as usize).head;
+        for (block, row) in batch.events() {
+            let head = block.row(row).head;
             order.taken.push((head.time.0, head.position));
         }
     }
@@ -201,6 +201,24 @@ fn too_many_waiting_events_are_refused() {
     let mut ingest = self::ingest(&[0], 3, 5);
     for from in 0..100 {
         assert_eq!(push(&mut ingest, from * 10..from * 10 + 10), Ok(()), "what has left does not count");
+    }
+}
+
+/// Long stretches out of order are sorted by another way than short ones, which depends on how far times lie apart.
+#[test]
+fn long_stretches_out_of_order_leave_in_order_too() {
+    for apart in [3, 200, 60_000, 5_000_000, 1 << 40] {
+        let mut random = 1_u64;
+        let times = (0..4_000_i64).map(|i| {
+            random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            Some(i * (apart / 1_000) + (random >> 33) as i64 % apart)
+        });
+        let times: Vec<Line> = times.collect();
+        let inputs = [(0, times.clone()), (1, times[..3_000].to_vec())];
+        for bound in [apart / 2, 2 * apart] {
+            let order = merged(&inputs, bound, 700, &[(0, 1_000), (1, 300), (0, 500)]);
+            assert_eq!(order, expected(&inputs, bound), "apart: {apart}, bound: {bound}");
+        }
     }
 }
 

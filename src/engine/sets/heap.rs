@@ -265,7 +265,7 @@ mod tests {
         const COUNT: usize = 4_000;
         let position = Position { stream: 0, partition: 0, offset: 0 };
         let head = Head { time: Timestamp(0), position, kind: TypeId::NONE, raw: 0..2 };
-        let mut store = Store::default();
+        let mut store = Store::new(0);
         let event = store.keep(&Row { head: &head, text: "{}", unescaped: "", slots: &[] }, 0);
         let mut heaps = Heaps::new();
         let begun: Vec<Id> = (0..COUNT).map(|_| heaps.insert(NONE, event, 0, NONE, &mut store).1).collect();
@@ -293,6 +293,6 @@ mod tests {
         assert!(!heaps.is_live(all));
         heaps.release(&mut store);
         store.release_event(event);
-        assert_eq!((heaps.len(), store.events.len()), (0, 0));
+        assert_eq!((heaps.len(), store.events()), (0, 0));
     }
 }

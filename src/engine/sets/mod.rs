@@ -17,10 +17,11 @@ use smallvec::SmallVec;
 use self::enumerate::{Complete, Enumeration};
 use self::heap::{Heaps, Id, NONE};
 use super::matched::Kind;
-use super::runner::{Current, Found, Memo, Truths};
+use super::runner::{Found, Scratch};
 use super::set::{Compiled, PatternSet};
 use super::store::Store;
 use super::table::{DEAD, NOTHING, START, StateId, Table, Take};
+use super::truths::{Current, KeyHash, Truths};
 use crate::event::key::{KeyHasher, same_key};
 use crate::event::{Row, Timestamp};
 
@@ -63,7 +64,6 @@ pub(crate) struct SetRunner {
     heaps: Heaps,
     /// In the order of time.
     deadlines: VecDeque<Deadline>,
-    truths: Memo,
     moved: Vec<StateSet>,
     taken: Vec<Taken>,
     /// What the current event made complete.
@@ -79,7 +79,6 @@ impl SetRunner {
             keys: HashTable::new(),
             heaps: Heaps::new(),
             deadlines: VecDeque::new(),
-            truths: Memo::new(pattern.atoms.len()),
             moved: Vec::new(),
             taken: Vec::new(),
             complete: Vec::new(),
@@ -107,28 +106,39 @@ impl SetRunner {
         self.heaps.paths(self.keys.iter().flat_map(|keyed| &keyed.sets).map(|of| of.set))
     }
 
-    /// Takes an event of the key with this hash.
+    /// Takes an event. The time of the next deadline, if there was none before.
     pub(crate) fn event(
         &mut self,
         event: &Current<'_>,
-        hash: u64,
-        predicates: &mut Memo,
+        key: &KeyHash<'_>,
+        scratch: &mut Scratch,
+        store: &mut Store,
+        found: &mut Vec<Found>,
+    ) -> Option<Timestamp> {
+        let pattern = &event.set.patterns[self.number as usize];
+        if !pattern.reads(&event.row) || !(scratch.truths.ask(event, pattern) || pattern.sees_all) {
+            return None;
+        }
+        let before = self.next_deadline();
+        self.concerned(event, pattern, key, &scratch.truths, store, found);
+        if before.is_none() { self.next_deadline() } else { None }
+    }
+
+    /// Takes an event that some condition may be true of.
+    fn concerned(
+        &mut self,
+        event: &Current<'_>,
+        pattern: &Compiled,
+        key: &KeyHash<'_>,
+        truths: &Truths,
         store: &mut Store,
         found: &mut Vec<Found>,
     ) {
-        let pattern = &event.set.patterns[self.number as usize];
-        let mut asked = Truths { event, pattern, truths: &mut self.truths, predicates };
-        if !pattern.sees_all && asked.all_false() {
-            return;
-        }
-        // No condition of these patterns depends on a partial match.
-        let mut bits = |table: &Table, state| asked.shared(table, state).unwrap_or_default();
-        let of_start = bits(&self.table, START);
-        let begin = self.table.cell(pattern, START, &of_start);
+        let begin = cell(&mut self.table, pattern, truths, START);
         if begin == NOTHING && self.keys.is_empty() {
             return;
         }
-        let slots = &event.set.schema().keys[pattern.key];
+        let (hash, slots) = (key.get(&event.row), key.slots());
         let heaps = &mut self.heaps;
         let is_same = |keyed: &Keyed| keyed.hash == hash && keyed.has_key(&event.row, slots, heaps, store);
         let mut entry = match self.keys.entry(hash, is_same, |keyed| keyed.hash) {
@@ -152,8 +162,7 @@ impl SetRunner {
         };
         let mut ending = SmallVec::<[Id; 2]>::new();
         sets.retain(|&mut StateSet { state, set }| {
-            let bits = bits(&self.table, state);
-            let cell = self.table.cell(pattern, state, &bits);
+            let cell = cell(&mut self.table, pattern, truths, state);
             if cell == NOTHING {
                 return true;
             }
@@ -251,6 +260,18 @@ fn forget(entry: OccupiedEntry<'_, Keyed>) {
     if keys.len() * 8 < keys.capacity() && keys.capacity() > 1024 {
         keys.shrink_to(keys.len() * 2, |keyed| keyed.hash);
     }
+}
+
+/// What an event does to a set: no condition of these patterns depends on a partial match.
+#[inline]
+fn cell(table: &mut Table, pattern: &Compiled, truths: &Truths, state: StateId) -> u32 {
+    let of = &table.states[state as usize];
+    if table.is_narrow() {
+        let truths = truths.narrow().0 & of.mask;
+        return table.narrow_cell(pattern, state, truths);
+    }
+    let bits = truths.shared(&of.care).unwrap_or_default();
+    table.cell(pattern, state, &bits)
 }
 
 /// The set of a state.

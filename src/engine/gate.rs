@@ -1,0 +1,80 @@
+//! Which events of a type can concern any pattern at all: decided from few values, before anything is looked up. Most
+//! events of most streams end here.
+
+use super::condition::{PredicateId, Predicates};
+use super::route::Route;
+use super::set::PatternSet;
+use crate::event::key::has_key;
+use crate::event::{Slot, TypeId};
+
+/// More predicates than this are left to the routes, which look them up instead of asking one by one.
+const PREDICATES_MAX: usize = 16;
+
+/// What is asked of the events of one type.
+#[derive(Debug)]
+pub(crate) enum Gate {
+    /// They concern nobody.
+    Closed,
+    /// They may concern somebody, whatever they hold.
+    Open,
+    /// They concern somebody only if one of the conditions may be true, or if a key is missing, which is counted.
+    Guarded {
+        /// The slots of all key fields.
+        keys: Vec<usize>,
+        /// The predicates of the conditions, one condition after the other; and whether one is its condition's last.
+        predicates: Vec<(PredicateId, bool)>,
+    },
+}
+
+impl Gate {
+    /// For the events of a type that these routes take.
+    pub(crate) fn new(kind: TypeId, routes: &[Route], set: &PatternSet) -> Gate {
+        if routes.is_empty() {
+            return Gate::Closed;
+        }
+        let mut keys: Vec<usize> =
+            routes.iter().flat_map(|route| &set.schema().keys[route.key]).copied().collect();
+        keys.sort_unstable();
+        keys.dedup();
+        let mut predicates = Vec::new();
+        for pattern in routes.iter().flat_map(|r| &r.patterns).map(|&p| &set.patterns[p as usize]) {
+            for atom in pattern.atoms.iter().filter(|atom| atom.types.has(kind)) {
+                let Some((last, before)) = atom.unary.split_last() else { return Gate::Open };
+                predicates.extend(before.iter().map(|&p| (p, false)));
+                predicates.push((*last, true));
+            }
+            if pattern.sees_all || predicates.len() > PREDICATES_MAX {
+                return Gate::Open;
+            }
+        }
+        Gate::Guarded { keys, predicates }
+    }
+
+    /// Whether an event of the type may concern somebody.
+    #[inline(always)]
+    pub(crate) fn passes(&self, slots: &[Slot], text: &str, all: &Predicates) -> bool {
+        match self {
+            Gate::Closed => false,
+            Gate::Open => true,
+            Gate::Guarded { keys, predicates } => {
+                let mut holds = true;
+                for &(predicate, is_last) in predicates {
+                    if holds {
+                        match all.quickly(predicate, slots, text) {
+                            Some(answer) => holds = answer,
+                            // Whatever it is, it has to be asked properly, and counted where it is a type error.
+                            None => return true,
+                        }
+                    }
+                    if is_last {
+                        if holds {
+                            return true;
+                        }
+                        holds = true;
+                    }
+                }
+                !has_key(slots, keys)
+            }
+        }
+    }
+}
