@@ -78,10 +78,7 @@ impl Matcher {
     }
 
     /// Closes what the deadlines at `at` close.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "all that a shard has, which a store of partial matches works on"
-    )]
+    #[expect(clippy::too_many_arguments, reason = "all of it is what a shard has")]
     pub(crate) fn deadlines(
         &mut self,
         at: Timestamp,

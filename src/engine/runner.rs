@@ -155,6 +155,7 @@ impl Runner {
     }
 
     /// Closes what the deadlines at `at` close.
+    #[expect(clippy::too_many_arguments, reason = "all of it is what a shard has")]
     pub(crate) fn deadlines(
         &mut self,
         at: Timestamp,
