@@ -53,7 +53,7 @@ impl Feed {
         let of =
             |number| PartitionSettings { stream: 0, number, out_of_orderness: settings.out_of_orderness };
         Feed {
-            decoder: Decoder::new(set.schema(), &settings, hasher.clone()),
+            decoder: Decoder::new(set.schema(), &settings),
             engine: Engine::new(set, hasher, 0, 1),
             ingest: Ingest::new(&(0..partitions).map(of).collect::<Vec<_>>(), usize::MAX),
             next: (0..partitions).map(|partition| Position { stream: 0, partition, offset: 0 }).collect(),
