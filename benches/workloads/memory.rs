@@ -54,7 +54,7 @@ impl Bench {
         let settings = case.settings();
         let set = Arc::new(PatternSet::new(case.plans()?, &settings, &["events".to_owned()]));
         let hasher = KeyHasher::default();
-        let decoder = Decoder::new(set.schema(), &settings, hasher.clone());
+        let decoder = Decoder::new(set.schema(), &settings);
         let partition =
             PartitionSettings { stream: 0, number: 0, out_of_orderness: settings.out_of_orderness };
         Ok(Bench { set, hasher, decoder, partition })

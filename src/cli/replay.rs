@@ -10,11 +10,12 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{USAGE, fail, load, say};
 use crate::connect::{self, Source};
+use crate::event::decode::Format;
 use crate::event::record::StreamSettings;
 use crate::event::{TimeSpan, Timestamp};
 use crate::pattern::parse::duration_of;
@@ -30,10 +31,14 @@ pub struct ReplayArgs {
     /// A file of patterns
     #[arg(short, long = "pattern", value_name = "FILE", required = true)]
     patterns: Vec<PathBuf>,
-    /// Events as JSON lines, `-` for standard input; each input is a partition, of the stream `events` if none is
+    /// Events as JSON lines or CSV, `-` for standard input; each input is a partition, of the stream `events` if none is
     /// named. Files that end in .gz or .zst are unpacked. Default: standard input
     #[arg(short, long = "input", value_name = "[STREAM=]FILE")]
     inputs: Vec<String>,
+    /// How events are written; CSV has a header, whose names are the fields. Default: csv for files that end in .csv (or
+    /// .csv.gz, .csv.zst), else jsonl
+    #[arg(long, value_name = "FORMAT")]
+    format: Option<InputFormat>,
     /// Where matches go, as JSON lines; `-` for standard output
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: String,
@@ -67,6 +72,13 @@ pub struct ReplayArgs {
     quiet: bool,
 }
 
+/// The name of a format.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum InputFormat {
+    Jsonl,
+    Csv,
+}
+
 /// Runs the replay.
 pub fn run(args: ReplayArgs) -> ExitCode {
     let plans = match load::patterns(&args.patterns) {
@@ -85,7 +97,12 @@ pub fn run(args: ReplayArgs) -> ExitCode {
     let mut inputs = Vec::new();
     let mut total_bytes = Some(0);
     for (stream, file) in named {
-        match connect::file::open(&file) {
+        let source = match args.format {
+            None => connect::file::open(&file),
+            Some(InputFormat::Jsonl) => connect::file::open_as(&file, Format::JsonLines),
+            Some(InputFormat::Csv) => connect::file::open_as(&file, Format::Csv),
+        };
+        match source {
             Ok(source) => {
                 let size = std::fs::metadata(&file).ok().filter(|m| m.is_file()).map(|m| m.len());
                 total_bytes = total_bytes.zip(size).map(|(a, b)| a + b);

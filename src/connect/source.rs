@@ -2,10 +2,12 @@
 
 use std::io;
 
+use crate::event::decode::Format;
+
 /// Some lines of a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Stretch {
-    /// Whole lines, each with its line break (the last line of the input may lack it); not empty.
+    /// Whole lines or records, each with its line break (the last one of the input may lack it); not empty.
     Lines(Vec<u8>),
     /// The beginning of one line that is longer than the limit.
     TooLong(Vec<u8>),
@@ -15,6 +17,11 @@ pub enum Stretch {
 pub trait Source: Send {
     /// The next stretch; none at the end.
     fn next(&mut self) -> io::Result<Option<Stretch>>;
+
+    /// How the events in its lines are written.
+    fn format(&self) -> Format {
+        Format::JsonLines
+    }
 
     /// How many bytes were read so far, as they are stored (compressed ones count compressed).
     fn bytes_read(&self) -> u64;

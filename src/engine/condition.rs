@@ -3,6 +3,8 @@
 
 use std::cmp::Ordering;
 
+use smallvec::SmallVec;
+
 use super::path::Unary;
 use crate::event::{Row, Slot, TypeId, Value};
 use crate::pattern::eval::{self, holds};
@@ -17,7 +19,7 @@ pub(crate) struct Condition {
     /// The types that it accepts.
     pub(crate) types: Types,
     /// What depends on the tested event alone.
-    pub(crate) unary: Vec<PredicateId>,
+    pub(crate) unary: SmallVec<[PredicateId; 4]>,
     /// What depends on the partial match as well.
     pub(crate) iterative: Vec<Expr>,
 }
@@ -39,10 +41,19 @@ impl Types {
             Types::Set(all) => all.contains(&kind),
         }
     }
+
+    /// The types by name; none where it is any.
+    pub(crate) fn named(&self) -> &[TypeId] {
+        match self {
+            Types::Any => &[],
+            Types::One(only) => std::slice::from_ref(only),
+            Types::Set(all) => all,
+        }
+    }
 }
 
 /// A predicate over the tested event, in the quickest form that its shape allows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Predicate {
     /// Field against a number.
     Number(usize, Accepted, f64),
@@ -70,11 +81,11 @@ impl Accepted {
     }
 }
 
-/// The predicates of all patterns, each once, and what they were for the current event.
-#[derive(Debug, Default)]
+/// The predicates of all patterns, each once.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Predicates {
     all: Vec<Predicate>,
-    names: std::collections::BTreeMap<String, PredicateId>,
+    names: hashbrown::HashMap<String, PredicateId, ahash::RandomState>,
 }
 
 impl Predicates {
@@ -90,14 +101,6 @@ impl Predicates {
 
     pub(crate) fn len(&self) -> usize {
         self.all.len()
-    }
-
-    /// The field and the text of a predicate that asks whether they are equal.
-    pub(crate) fn equal_text(&self, id: PredicateId) -> Option<(usize, &str)> {
-        match &self.all[id as usize] {
-            Predicate::Text(slot, true, text) => Some((*slot, text)),
-            _ => None,
-        }
     }
 
     /// Whether a predicate is true, where that takes no more than a comparison of two values of one kind.

@@ -27,8 +27,9 @@ pub(crate) enum Gate {
 }
 
 impl Gate {
-    /// For the events of a type that these routes take.
-    pub(crate) fn new(kind: TypeId, routes: &[Route], set: &PatternSet) -> Gate {
+    /// For the events of a type.
+    pub(crate) fn new(kind: TypeId, set: &PatternSet) -> Gate {
+        let routes: Vec<&Route> = set.routes.of(kind).collect();
         if routes.is_empty() {
             return Gate::Closed;
         }

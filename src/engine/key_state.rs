@@ -119,7 +119,12 @@ impl KeyState {
 
     /// The partial matches, in no order that means anything.
     pub(crate) fn runs(self, store: &Store) -> impl Iterator<Item = u32> {
-        self.states(store).flat_map(|at| list(store.groups[at].runs, |node| store.nodes[node].next))
+        self.states(store).flat_map(move |at| self.in_group(store, at))
+    }
+
+    /// The partial matches of a group.
+    pub(crate) fn in_group(self, store: &Store, group: u32) -> impl Iterator<Item = u32> {
+        list(store.groups[group].runs, |node| store.nodes[node].next)
     }
 
     fn all(self, store: &Store) -> impl Iterator<Item = u32> {
@@ -141,6 +146,23 @@ impl KeyState {
         &mut store.waiting[number]
     }
 
+    /// Tells a loaded key its hash.
+    pub(crate) fn set_hash(&mut self, hash: u32, store: &mut Store) {
+        self.hash = hash;
+        let groups: Vec<u32> = self.all(store).collect();
+        groups.into_iter().for_each(|at| store.groups[at].hash = hash);
+    }
+
+    /// Drops all that is held.
+    pub(crate) fn clear(&mut self, store: &mut Store) {
+        if let Some(list) = self.waiting(store) {
+            let waiting = std::mem::take(&mut store.waiting[list]);
+            waiting.iter().for_each(|w| store.release(w.node));
+            self.forget_waiting(store);
+        }
+        self.visit(store, &mut Drop);
+    }
+
     /// Forgets the list of complete matches that wait if it is empty.
     pub(crate) fn forget_waiting(&mut self, store: &mut Store) {
         let (mut at, mut last) = (self.first, NONE);
@@ -152,6 +174,22 @@ impl KeyState {
             }
             (last, at) = (at, group.next);
         }
+    }
+}
+
+/// Drops every partial match.
+struct Drop;
+
+impl Visit for Drop {
+    type OfState = ();
+
+    fn state(&mut self, _: &mut Store, _: StateId) -> Option<()> {
+        Some(())
+    }
+
+    fn stays(&mut self, store: &mut Store, (): &(), _: StateId, node: u32) -> bool {
+        store.release(node);
+        false
     }
 }
 

@@ -2,11 +2,14 @@
 
 use sha2::{Digest, Sha256};
 
+use smallvec::SmallVec;
+
 use super::path::{Selected, Surroundings};
 use super::set::Compiled;
 use super::store::Store;
 use crate::event::{Position, Timestamp, Value};
 use crate::pattern::eval;
+use crate::pattern::plan::Plan;
 
 /// Where a match stands in the output, across shards: by trigger time, deadlines before events; deadlines by the
 /// position of the match's first event, events by their own; then by pattern. What is equal here comes from one shard,
@@ -81,79 +84,83 @@ impl<'a> MatchView<'a> {
 
     /// The match's id: docs/decisions.md has its encoding.
     pub fn id(&self) -> [u8; 16] {
-        let mut hash = Sha256::new();
-        let text = |hash: &mut Sha256, text: &str| {
-            hash.update((text.len() as u32).to_le_bytes());
-            hash.update(text.as_bytes());
-        };
-        hash.update(b"sequor-match-1");
-        text(&mut hash, &self.pattern.name);
-        hash.update(self.pattern.version.to_le_bytes());
-        hash.update([self.kind as u8]);
-        let seen = self.selected();
-        for (stage, name) in self.pattern.stages.iter().enumerate() {
-            let count = seen.events(stage).count();
-            if count == 0 {
-                continue;
-            }
-            text(&mut hash, name);
-            hash.update((count as u32).to_le_bytes());
-            for row in seen.events(stage) {
-                let position = row.head.position;
-                text(&mut hash, self.around.streams.get(position.stream as usize).map_or("", |s| s));
-                hash.update(position.partition.to_le_bytes());
-                hash.update(position.offset.to_le_bytes());
+        self.id_of(&self.by_stage(), &mut Vec::new())
+    }
+
+    /// The id. What it is a hash of is put together behind what stands in `room`, and taken away again.
+    fn id_of(&self, steps: &[(u32, u32)], room: &mut Vec<u8>) -> [u8; 16] {
+        let labels = &self.pattern.labels;
+        let from = room.len();
+        room.extend_from_slice(&labels.id);
+        room.push(self.kind as u8);
+        for of_stage in steps.chunk_by(|a, b| a.1 == b.1) {
+            room.extend_from_slice(&labels.stages[of_stage[0].1 as usize].id);
+            room.extend_from_slice(&(of_stage.len() as u32).to_le_bytes());
+            for (event, _) in of_stage {
+                let position = self.store.position(*event);
+                let stream = self.around.streams.get(position.stream as usize).map_or("", |name| name);
+                room.extend_from_slice(&(stream.len() as u32).to_le_bytes());
+                room.extend_from_slice(stream.as_bytes());
+                room.extend_from_slice(&position.partition.to_le_bytes());
+                room.extend_from_slice(&position.offset.to_le_bytes());
             }
         }
         let mut id = [0; 16];
-        id.copy_from_slice(&hash.finalize()[..16]);
+        id.copy_from_slice(&Sha256::digest(&room[from..])[..16]);
+        room.truncate(from);
         id
     }
 
     /// Appends the match as one JSON object, without a line break.
     pub fn write_json(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"pattern\":");
-        write_text(&self.pattern.name, out);
-        write_after(out, ",\"version\":", self.pattern.version as i64);
+        let steps = self.by_stage();
+        let labels = &self.pattern.labels;
+        out.extend_from_slice(labels.head.as_bytes());
         out.extend_from_slice(match self.kind {
-            Kind::Match => b",\"kind\":\"match\",\"id\":\"".as_slice(),
-            Kind::Timeout => b",\"kind\":\"timeout\",\"id\":\"",
+            Kind::Match => b"match\",\"id\":\"".as_slice(),
+            Kind::Timeout => b"timeout\",\"id\":\"",
         });
-        for byte in self.id() {
-            out.push(b"0123456789abcdef"[usize::from(byte >> 4)]);
-            out.push(b"0123456789abcdef"[usize::from(byte & 15)]);
-        }
+        let id = self.id_of(&steps, out);
+        out.extend_from_slice(&hex(id));
         out.extend_from_slice(b"\",\"key\":{");
         let seen = self.selected();
-        for (i, name) in self.pattern.key_names.iter().enumerate() {
-            write_member(i, name, &eval::Env::key(&seen, i), out);
+        for (i, name) in labels.key.iter().enumerate() {
+            out.extend_from_slice(name.as_bytes());
+            write_value(&eval::Env::key(&seen, i), out);
         }
-        write_after(out, "},\"start\":", self.start().0);
-        write_after(out, ",\"end\":", self.end.0);
-        out.extend_from_slice(b",\"events\":{");
-        let mut first = true;
-        for (stage, name) in self.pattern.stages.iter().enumerate() {
-            let mut before: &[u8] = b":[";
-            for row in seen.events(stage) {
-                if before == b":[" {
-                    if !std::mem::take(&mut first) {
-                        out.push(b',');
-                    }
-                    write_text(name, out);
-                }
-                out.extend_from_slice(before);
-                before = b",";
-                write_raw(row.raw(), out);
+        out.extend_from_slice(b"},\"start\":");
+        write_int(self.start().0, out);
+        out.extend_from_slice(b",\"end\":");
+        write_int(self.end.0, out);
+        out.extend_from_slice(b",\"events\":");
+        let mut before = b'{';
+        for of_stage in steps.chunk_by(|a, b| a.1 == b.1) {
+            out.push(before);
+            before = b',';
+            out.extend_from_slice(labels.stages[of_stage[0].1 as usize].text.as_bytes());
+            let mut before = b'[';
+            for (event, _) in of_stage {
+                out.push(before);
+                before = b',';
+                write_raw(self.store.row(*event).raw(), out);
             }
-            if before == b"," {
-                out.push(b']');
-            }
+            out.push(b']');
         }
         out.extend_from_slice(b"},\"fields\":{");
-        for (i, (name, expr)) in self.pattern.select.iter().enumerate() {
-            write_member(i, name, &eval::eval(expr, &seen), out);
+        for ((_, expr), name) in self.pattern.select.iter().zip(&labels.fields) {
+            out.extend_from_slice(name.as_bytes());
+            write_value(&eval::eval(expr, &seen), out);
         }
         out.extend_from_slice(b"}}");
+    }
+
+    /// The path by stage, in pattern order; the events of a stage in order of acceptance.
+    fn by_stage(&self) -> SmallVec<[(u32, u32); 16]> {
+        let mut steps = SmallVec::<[(u32, u32); 16]>::from_slice(self.path);
+        if !steps.is_sorted_by_key(|step| step.1) {
+            steps.sort_by_key(|step| step.1);
+        }
+        steps
     }
 
     fn selected(&self) -> Selected<'a> {
@@ -161,24 +168,65 @@ impl<'a> MatchView<'a> {
     }
 }
 
-fn write_after(out: &mut Vec<u8>, before: &str, number: i64) {
-    out.extend_from_slice(before.as_bytes());
-    write_value(&Value::Int(number), out);
+/// What all matches of a pattern say in the same words.
+#[derive(Debug)]
+pub(crate) struct Labels {
+    /// The JSON up to the kind.
+    head: String,
+    /// The beginning of what the id is a hash of.
+    id: Vec<u8>,
+    stages: Vec<StageLabels>,
+    /// Members' names as JSON, each with its colon and, after the first, a comma before.
+    key: Vec<String>,
+    fields: Vec<String>,
 }
 
-fn write_member(index: usize, name: &str, value: &Value<'_>, out: &mut Vec<u8>) {
-    if index > 0 {
-        out.push(b',');
+#[derive(Debug)]
+struct StageLabels {
+    /// The name as JSON, with its colon.
+    text: String,
+    /// The name in what the id is a hash of.
+    id: Vec<u8>,
+}
+
+impl Labels {
+    pub(crate) fn new(plan: &Plan, version: u64) -> Labels {
+        let sized = |text: &str| [&(text.len() as u32).to_le_bytes(), text.as_bytes()].concat();
+        let member = |name: &str| format!("{}:", serde_json::Value::from(name));
+        let members = |names: Vec<String>| {
+            let before = std::iter::once("").chain(std::iter::repeat(","));
+            before.zip(names).map(|(before, name)| format!("{before}{}", member(&name))).collect()
+        };
+        Labels {
+            head: format!(
+                "{{{}{},\"version\":{version},\"kind\":\"",
+                member("pattern"),
+                serde_json::Value::from(&*plan.name)
+            ),
+            id: [b"sequor-match-1".as_slice(), &sized(&plan.name), &version.to_le_bytes()].concat(),
+            stages: plan
+                .stages
+                .iter()
+                .map(|s| StageLabels { text: member(&s.name), id: sized(&s.name) })
+                .collect(),
+            key: members(plan.key.iter().map(ToString::to_string).collect()),
+            fields: members(plan.select.iter().map(|(name, _)| name.clone()).collect()),
+        }
     }
-    write_text(name, out);
-    out.push(b':');
-    write_value(value, out);
 }
 
-/// Appends a JSON string.
-fn write_text(text: &str, out: &mut Vec<u8>) {
-    // Writing to memory does not fail.
-    let _ = serde_json::to_writer(out, text);
+/// Appends an integer.
+fn write_int(int: i64, out: &mut Vec<u8>) {
+    out.extend_from_slice(itoa::Buffer::new().format(int).as_bytes());
+}
+
+fn hex(id: [u8; 16]) -> [u8; 32] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; 32];
+    for (pair, byte) in text.chunks_exact_mut(2).zip(id) {
+        pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+    }
+    text
 }
 
 /// Appends a value as JSON; times and spans as milliseconds.
@@ -186,7 +234,10 @@ fn write_value(value: &Value<'_>, out: &mut Vec<u8>) {
     let result = match value {
         Value::Null => serde_json::to_writer(out, &()),
         Value::Bool(b) => serde_json::to_writer(out, b),
-        Value::Int(i) | Value::Time(i) | Value::Duration(i) => serde_json::to_writer(out, i),
+        Value::Int(i) | Value::Time(i) | Value::Duration(i) => {
+            write_int(*i, out);
+            Ok(())
+        }
         Value::UInt(u) => serde_json::to_writer(out, u),
         Value::Float(f) => serde_json::to_writer(out, f),
         Value::Str(s) => serde_json::to_writer(out, s.as_ref()),

@@ -11,12 +11,14 @@
 mod condition;
 mod deadlines;
 mod gate;
+mod index;
 mod key_state;
 mod matched;
 mod path;
 mod payload;
 mod route;
 mod runner;
+mod saved;
 mod set;
 mod shard;
 mod skip;
@@ -26,5 +28,6 @@ mod table;
 mod truths;
 
 pub use matched::{Kind, MatchSink, MatchView, Order};
+pub use saved::Damaged;
 pub use set::PatternSet;
-pub use shard::{Counters, Engine};
+pub use shard::{Counters, Engine, SavedKey};

@@ -6,18 +6,25 @@ use std::cell::Cell;
 
 use super::store::{NONE, Store};
 use crate::event::{Row, Value};
-use crate::pattern::eval::Env;
+use crate::pattern::eval::{Env, Scalar};
 use crate::pattern::expr::{Attribute, Pick};
 use crate::pattern::plan::StageId;
 
 /// What rows do not say themselves: the slot that holds the type, and the streams' names.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Surroundings {
     pub(crate) type_slot: Option<usize>,
     pub(crate) streams: Vec<String>,
 }
 
 impl Surroundings {
+    fn scalar(&self, row: &Row<'_>, attribute: &Attribute) -> Scalar {
+        match attribute {
+            Attribute::Field(slot) => Scalar::from(&row.slots[*slot]),
+            other => Scalar::from(&self.read(row, other)),
+        }
+    }
+
     fn read<'a>(&'a self, row: &Row<'a>, attribute: &Attribute) -> Value<'a> {
         match attribute {
             Attribute::Field(slot) => row.value(*slot),
@@ -48,6 +55,9 @@ pub(crate) struct Unary<'a> {
 impl<'a> Env<'a> for Unary<'a> {
     fn this(&self, attribute: &Attribute) -> Value<'a> {
         self.around.read(&self.row, attribute)
+    }
+    fn this_scalar(&self, attribute: &Attribute) -> Scalar {
+        self.around.scalar(&self.row, attribute)
     }
     fn pick(&self, _: StageId, _: Pick, _: &Attribute) -> Value<'a> {
         Value::Null
@@ -88,14 +98,9 @@ impl<'a> Iterative<'a> {
         .filter(move |step| step.stage as usize == stage)
         .map(|step| step.event)
     }
-}
 
-impl<'a> Env<'a> for Iterative<'a> {
-    fn this(&self, attribute: &Attribute) -> Value<'a> {
-        self.tested.this(attribute)
-    }
-    fn pick(&self, stage: StageId, pick: Pick, attribute: &Attribute) -> Value<'a> {
-        let event = match pick {
+    fn picked(&self, stage: StageId, pick: Pick) -> Option<u32> {
+        match pick {
             Pick::Last => self.backwards(stage).next(),
             Pick::Index(index) if index < 0 => index
                 .checked_neg()
@@ -103,11 +108,27 @@ impl<'a> Env<'a> for Iterative<'a> {
             Pick::Index(index) => {
                 let back = usize::try_from(index)
                     .ok()
-                    .and_then(|i| self.count(stage).checked_sub(i.saturating_add(1)));
+                    .and_then(|i| self.backwards(stage).count().checked_sub(i.saturating_add(1)));
                 back.and_then(|back| self.backwards(stage).nth(back))
             }
-        };
+        }
+    }
+}
+
+impl<'a> Env<'a> for Iterative<'a> {
+    fn this(&self, attribute: &Attribute) -> Value<'a> {
+        self.tested.this(attribute)
+    }
+    fn this_scalar(&self, attribute: &Attribute) -> Scalar {
+        self.tested.this_scalar(attribute)
+    }
+    fn pick(&self, stage: StageId, pick: Pick, attribute: &Attribute) -> Value<'a> {
+        let event = self.picked(stage, pick);
         event.map_or(Value::Null, |event| self.tested.around.read(&self.store.row(event), attribute))
+    }
+    fn pick_scalar(&self, stage: StageId, pick: Pick, attribute: &Attribute) -> Scalar {
+        let event = self.picked(stage, pick);
+        event.map_or(Scalar::Null, |event| self.tested.around.scalar(&self.store.row(event), attribute))
     }
     fn count(&self, stage: StageId) -> usize {
         self.backwards(stage).count()

@@ -23,6 +23,8 @@ pub(crate) struct Place {
     pub(crate) text: u32,
     /// Length of its text, unescaped strings included.
     len: u32,
+    /// How many slots it has.
+    width: u32,
 }
 
 #[derive(Debug, Default)]
@@ -42,17 +44,23 @@ pub(crate) struct Payloads {
     current: u32,
     /// Pages that hold nothing.
     unused: Vec<u32>,
-    /// Slots of an event.
+    /// Slots of events that are added.
     width: usize,
     /// Bytes that pages have in use, and those among them that belong to events alive.
     used: usize,
     alive: usize,
 }
 
+impl Default for Payloads {
+    fn default() -> Self {
+        Payloads { pages: vec![Page::default()], current: 0, unused: Vec::new(), width: 0, used: 0, alive: 0 }
+    }
+}
+
 impl Payloads {
-    /// Of so many slots each.
-    pub(crate) fn new(width: usize) -> Payloads {
-        Payloads { pages: vec![Page::default()], current: 0, unused: Vec::new(), width, used: 0, alive: 0 }
+    /// Sets how many slots events have from now on.
+    pub(crate) fn set_width(&mut self, width: usize) {
+        self.width = width;
     }
 
     /// Adds the payload of a row; its slots point into its page afterwards.
@@ -79,15 +87,16 @@ impl Payloads {
         }
         page.alive += 1;
         let len = (page.text.len() - text) as u32;
-        let place = Place { page: self.current, slots, text: text as u32, len };
-        self.used += self.bytes(place);
-        self.alive += self.bytes(place);
+        let width = self.width as u32;
+        let place = Place { page: self.current, slots, text: text as u32, len, width };
+        self.used += place.bytes();
+        self.alive += place.bytes();
         place
     }
 
     /// An event is gone.
     pub(crate) fn remove(&mut self, place: Place) {
-        self.alive -= self.bytes(place);
+        self.alive -= place.bytes();
         let page = &mut self.pages[place.page as usize];
         page.alive -= 1;
         if page.alive > 0 {
@@ -108,7 +117,12 @@ impl Payloads {
     #[inline]
     pub(crate) fn get(&self, place: Place) -> (&str, &[Slot]) {
         let page = &self.pages[place.page as usize];
-        (&page.text, &page.slots[place.slots as usize..][..self.width])
+        (&page.text, &page.slots[place.slots as usize..][..place.width as usize])
+    }
+
+    /// An event's own text.
+    pub(crate) fn text(&self, place: Place) -> &str {
+        &self.pages[place.page as usize].text[place.text as usize..][..place.len as usize]
     }
 
     /// Whether most of what pages hold belongs to no event any more.
@@ -118,7 +132,7 @@ impl Payloads {
 
     /// Room for the same payloads, with none in it.
     pub(crate) fn emptied(&self) -> Payloads {
-        Payloads::new(self.width)
+        Payloads { width: self.width, ..Payloads::default() }
     }
 
     /// Moves an event's payload here from where it was.
@@ -132,7 +146,7 @@ impl Payloads {
             page: self.current,
             slots: page.slots.len() as u32,
             text: page.text.len() as u32,
-            len: place.len,
+            ..place
         };
         page.text.push_str(&text[place.text as usize..][..place.len as usize]);
         let moved = |at: u32| at - place.text + to.text;
@@ -143,8 +157,8 @@ impl Payloads {
             other => other,
         }));
         page.alive += 1;
-        self.used += self.bytes(to);
-        self.alive += self.bytes(to);
+        self.used += to.bytes();
+        self.alive += to.bytes();
         to
     }
 
@@ -158,8 +172,10 @@ impl Payloads {
             self.pages.len() as u32 - 1
         });
     }
+}
 
-    fn bytes(&self, place: Place) -> usize {
-        place.len as usize + self.width * size_of::<Slot>()
+impl Place {
+    fn bytes(self) -> usize {
+        self.len as usize + self.width as usize * size_of::<Slot>()
     }
 }

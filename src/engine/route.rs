@@ -1,94 +1,109 @@
-//! Which patterns an event concerns. Where patterns ask for one text of a field before all else (`merchant == "m7"`),
-//! one look-up finds those that ask for the event's text, however many there are.
+//! Which patterns an event concerns, by its type: first those that any type concerns, then those that name it.
 
-use super::condition::Predicates;
-use super::set::{Compiled, PatternSet};
-use crate::event::{Row, TypeId, Value};
+use std::sync::Arc;
 
-/// So many patterns have to ask for texts of a field before they are looked up instead of asked one by one.
-const INDEXED_MIN: usize = 4;
+use super::condition::Types;
+use super::index::{Index, Need, Tokens};
+use super::set::Compiled;
+use crate::event::{Row, TypeId};
 
-/// Patterns with one key specification that have to see events of one type.
-#[derive(Debug)]
+/// Patterns with one key specification and the same streams that have to see events of one type, or of any.
+#[derive(Debug, Clone)]
 pub(crate) struct Route {
     /// The key specification's number.
     pub(crate) key: usize,
-    /// All of them.
+    /// By rank of a stream: whether the patterns read it.
+    streams: Vec<bool>,
+    /// All of them, in their order.
     pub(crate) patterns: Vec<u32>,
-    /// Those among them that see every event.
-    always: Vec<u32>,
-    /// The others, by a field.
-    by_field: Vec<ByText>,
+    index: Index,
 }
 
-/// Patterns that an event concerns only if a field of it has one of their texts.
-#[derive(Debug)]
-struct ByText {
-    slot: usize,
-    /// By text.
-    asking: hashbrown::HashMap<String, Vec<u32>, ahash::RandomState>,
-    /// All of them.
-    patterns: Vec<u32>,
+/// The routes of a set of patterns. Those of one set and those of the set with one pattern more are the same but where
+/// the new one is.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Routes {
+    /// For events of any type.
+    any: Vec<Arc<Route>>,
+    /// By type: for its events alone.
+    of_type: Vec<Vec<Arc<Route>>>,
+}
+
+impl Routes {
+    /// Adds a pattern by what its conditions need. `finish` has to be called before events are looked up.
+    pub(crate) fn add(&mut self, number: u32, pattern: &Compiled, needs: &[Option<Need>]) {
+        if pattern.sees_all || pattern.atoms.iter().any(|atom| atom.types == Types::Any) {
+            return route(&mut self.any, pattern).add(number, pattern, needs, |_| true);
+        }
+        let mut kinds: Vec<TypeId> =
+            pattern.atoms.iter().flat_map(|atom| atom.types.named()).copied().collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        for kind in kinds {
+            if self.of_type.len() <= kind.0 as usize {
+                self.of_type.resize_with(kind.0 as usize + 1, Vec::new);
+            }
+            let of_kind = &mut self.of_type[kind.0 as usize];
+            route(of_kind, pattern).add(number, pattern, needs, |types| types.has(kind));
+        }
+    }
+
+    /// Makes ready what was added.
+    pub(crate) fn finish(&mut self) {
+        for route in self.any.iter_mut().chain(self.of_type.iter_mut().flatten()) {
+            if !route.index.is_finished() {
+                Arc::make_mut(route).index.finish();
+            }
+        }
+    }
+
+    /// The routes of events of a type. No pattern is on two of them.
+    #[inline]
+    pub(crate) fn of(&self, kind: TypeId) -> impl Iterator<Item = &Route> {
+        let of_type = self.of_type.get(kind.0 as usize);
+        self.any.iter().chain(of_type.into_iter().flatten()).map(Arc::as_ref)
+    }
+}
+
+/// The route of a pattern among those of a type.
+fn route<'a>(routes: &'a mut Vec<Arc<Route>>, pattern: &Compiled) -> &'a mut Route {
+    let same = |route: &Arc<Route>| route.key == pattern.key && route.streams == pattern.streams;
+    let at = routes.iter().position(same).unwrap_or_else(|| {
+        let streams = pattern.streams.clone();
+        let route = Route { key: pattern.key, streams, patterns: Vec::new(), index: Index::default() };
+        routes.push(Arc::new(route));
+        routes.len() - 1
+    });
+    Arc::make_mut(&mut routes[at])
 }
 
 impl Route {
-    pub(crate) fn new(key: usize) -> Route {
-        Route { key, patterns: Vec::new(), always: Vec::new(), by_field: Vec::new() }
-    }
-
-    /// Sorts the patterns by what they ask for first of events of a type.
-    pub(crate) fn index(&mut self, kind: TypeId, set: &PatternSet) {
-        for &number in &self.patterns {
-            let Some((slot, texts)) = texts(&set.patterns[number as usize], kind, &set.predicates) else {
-                self.always.push(number);
-                continue;
-            };
-            let at = self.by_field.iter().position(|f| f.slot == slot).unwrap_or_else(|| {
-                let asking = hashbrown::HashMap::default();
-                self.by_field.push(ByText { slot, asking, patterns: Vec::new() });
-                self.by_field.len() - 1
-            });
-            let field = &mut self.by_field[at];
-            field.patterns.push(number);
-            for text in texts {
-                let asking = field.asking.entry_ref(text).or_default();
-                if asking.last() != Some(&number) {
-                    asking.push(number);
-                }
-            }
+    /// Adds a pattern by its conditions on the types in question.
+    fn add(
+        &mut self,
+        number: u32,
+        pattern: &Compiled,
+        needs: &[Option<Need>],
+        concerns: impl Fn(&Types) -> bool,
+    ) {
+        self.patterns.push(number);
+        let asked = || pattern.atoms.iter().zip(needs).filter(|(atom, _)| concerns(&atom.types));
+        if pattern.sees_all || asked().any(|(_, need)| need.is_none()) {
+            self.index.add_always(number);
+        } else {
+            asked().filter_map(|(_, need)| need.as_ref()).for_each(|need| self.index.add(number, need));
         }
-        let few = self.by_field.extract_if(.., |field| field.patterns.len() < INDEXED_MIN);
-        self.always.extend(few.flat_map(|field| field.patterns));
     }
 
-    /// Calls `with` for the patterns that an event may change something for.
+    /// Whether the patterns read a stream, by its rank.
     #[inline]
-    pub(crate) fn concerned(&self, row: &Row<'_>, mut with: impl FnMut(u32)) {
-        self.always.iter().copied().for_each(&mut with);
-        for field in &self.by_field {
-            let concerned = match row.value(field.slot) {
-                Value::Null => continue,
-                Value::Str(text) => match field.asking.get(text.as_ref()) {
-                    Some(asking) => asking,
-                    None => continue,
-                },
-                // Something else than text is a type error for each of them.
-                _ => &field.patterns,
-            };
-            concerned.iter().copied().for_each(&mut with);
-        }
+    pub(crate) fn reads(&self, stream: u32) -> bool {
+        self.streams[stream as usize]
     }
-}
 
-/// The texts that a pattern asks for first of all of an event of a type, and of which field; none where some condition
-/// asks for something else, or where any event can change a partial match.
-fn texts<'a>(pattern: &Compiled, kind: TypeId, predicates: &'a Predicates) -> Option<(usize, Vec<&'a str>)> {
-    if pattern.sees_all {
-        return None;
+    /// Tells the patterns that an event may change something for, each once, in their order.
+    #[inline]
+    pub(crate) fn concerned(&self, row: &Row<'_>, tokens: &Tokens, into: &mut Vec<u32>) {
+        self.index.concerned(row, tokens, into);
     }
-    let asked = pattern.atoms.iter().filter(|atom| atom.types.has(kind));
-    let asked: Vec<(usize, &str)> =
-        asked.map(|atom| predicates.equal_text(*atom.unary.first()?)).collect::<Option<_>>()?;
-    let slot = asked.first()?.0;
-    asked.iter().all(|(s, _)| *s == slot).then(|| (slot, asked.into_iter().map(|(_, text)| text).collect()))
 }

@@ -6,12 +6,13 @@ use hashbrown::hash_table::Entry;
 use super::deadlines::Deadlines;
 use super::key_state::{KeyState, Visit, some_event};
 use super::matched::Kind;
-use super::set::{Compiled, PatternSet};
+use super::saved::{self, Damaged, Loader};
+use super::set::{Compiled, PatternSet, Shape};
 use super::skip;
 use super::store::{NONE, Store};
 use super::table::{DEAD, NOTHING, START, StateId, Table, Take};
 use super::truths::{Current, KeyHash, Truths};
-use crate::event::key::{KeyHasher, same_key};
+use crate::event::key::{KeyHasher, has_key, same_key};
 use crate::event::{Row, Timestamp};
 use crate::pattern::plan::{Skip, Within};
 
@@ -33,25 +34,18 @@ pub(crate) struct Scratch {
     complete: Vec<u32>,
 }
 
-impl Scratch {
-    pub(crate) fn new(set: &PatternSet) -> Scratch {
-        Scratch { truths: Truths::new(set.predicates.len()), ..Scratch::default() }
-    }
-}
-
 /// One pattern in one shard.
 #[derive(Debug)]
 pub(crate) struct Runner {
     number: u32,
-    table: Table,
     /// The first group of each key.
     keys: HashTable<u32>,
     deadlines: Deadlines,
 }
 
 impl Runner {
-    pub(crate) fn new(number: u32, pattern: &Compiled) -> Runner {
-        Runner { number, table: Table::new(pattern), keys: HashTable::new(), deadlines: Deadlines::default() }
+    pub(crate) fn new(number: u32) -> Runner {
+        Runner { number, keys: HashTable::new(), deadlines: Deadlines::default() }
     }
 
     /// The time of the next deadline that may be due.
@@ -75,17 +69,18 @@ impl Runner {
         &mut self,
         event: &Current<'_>,
         key: &KeyHash<'_>,
+        table: &mut Table,
         scratch: &mut Scratch,
         store: &mut Store,
         found: &mut Vec<Found>,
     ) -> Option<Timestamp> {
         let pattern = &event.set.patterns[self.number as usize];
         // Where no wait is strict, an event that no condition is true of changes nothing.
-        if !pattern.reads(&event.row) || !(scratch.truths.ask(event, pattern) || pattern.sees_all) {
+        if !(scratch.truths.ask(event, pattern) || pattern.sees_all) {
             return None;
         }
         let before = self.deadlines.next();
-        self.concerned(event, pattern, key, scratch, store, found);
+        self.concerned(event, pattern, key, table, scratch, store, found);
         if before.is_none() { self.deadlines.next() } else { None }
     }
 
@@ -95,13 +90,14 @@ impl Runner {
         event: &Current<'_>,
         pattern: &Compiled,
         key: &KeyHash<'_>,
+        table: &mut Table,
         scratch: &mut Scratch,
         store: &mut Store,
         found: &mut Vec<Found>,
     ) {
         let Scratch { truths, moved, complete } = scratch;
-        let mut step =
-            Step { event, pattern, truths, table: &mut self.table, moved, complete, is_grown: false };
+        let shape = &event.set.shapes[pattern.shape as usize];
+        let mut step = Step { event, pattern, shape, truths, table, moved, complete, is_grown: false };
         let begin = step.shared_cell(START).unwrap_or_else(|| step.cell(store, START, NONE));
         if begin == NOTHING && self.keys.is_empty() {
             return;
@@ -143,9 +139,6 @@ impl Runner {
             Entry::Vacant(entry) if state.first != NONE => drop(entry.insert(state.first)),
             Entry::Vacant(_) => {}
         }
-        if self.table.is_full() {
-            self.rebuild(pattern, store);
-        }
     }
 
     /// Closes what the deadlines at `at` close.
@@ -155,6 +148,7 @@ impl Runner {
         moment: u64,
         set: &PatternSet,
         hasher: &KeyHasher,
+        table: &Table,
         scratch: &mut Scratch,
         store: &mut Store,
         found: &mut Vec<Found>,
@@ -169,7 +163,7 @@ impl Runner {
             let is_same = |&first: &u32| is_key(store, first, hash, &row, slots);
             let Ok(mut entry) = self.keys.find_entry(spread(hash), is_same) else { continue };
             let mut state = KeyState { first: *entry.get(), hash };
-            let (number, table) = (self.number, &self.table);
+            let number = self.number;
             state.visit(store, &mut Close { at, within, number, pattern, table, complete, found });
             settle(&mut state, complete, pattern.skip, moment, store);
             found.extend(complete.drain(..).map(|node| Found { pattern: number, kind: Kind::Match, node }));
@@ -182,6 +176,49 @@ impl Runner {
         }
     }
 
+    /// Encodes all keys and drops them.
+    pub(crate) fn unload(&mut self, table: &Table, store: &mut Store) -> Vec<Vec<u8>> {
+        let mut saved = Vec::new();
+        for first in self.keys.drain() {
+            let mut key = KeyState { first, hash: 0 };
+            saved.push(saved::encode(key, store, table));
+            key.clear(store);
+        }
+        saved
+    }
+
+    /// Goes on with a key that was encoded.
+    pub(crate) fn load(
+        &mut self,
+        bytes: &[u8],
+        loader: &mut Loader,
+        set: &PatternSet,
+        hasher: &KeyHasher,
+        table: &mut Table,
+        store: &mut Store,
+    ) -> Result<(), Damaged> {
+        let pattern = &set.patterns[self.number as usize];
+        let slots = &set.schema().keys[pattern.key];
+        let mut key = loader.load(bytes, pattern, set, store, table)?;
+        let row = store.row(some_event(store, key.first));
+        let hash = hasher.hash(&row, slots) as u32;
+        let is_same = |&first: &u32| is_key(store, first, hash, &row, slots);
+        if !has_key(row.slots, slots) || self.keys.find(spread(hash), is_same).is_some() {
+            key.clear(store);
+            return Err(Damaged { at: 0, expected: "a key that is not there yet" });
+        }
+        key.set_hash(hash, store);
+        if let Some(within) = pattern.within {
+            for run in key.runs(store) {
+                let step = store.nodes[run];
+                let event = if within.between_events { step.event } else { step.first };
+                self.deadlines.load(store.time(event).plus(within.span), event, store.sequence(event));
+            }
+        }
+        self.keys.insert_unique(spread(hash), key.first, |&first| spread(store.groups[first].hash));
+        Ok(())
+    }
+
     /// Gives memory back where few keys are left.
     fn shrink(&mut self, store: &Store) {
         if self.keys.len() * 8 < self.keys.capacity() && self.keys.capacity() > 1024 {
@@ -189,15 +226,10 @@ impl Runner {
         }
     }
 
-    #[cold]
-    fn rebuild(&mut self, pattern: &Compiled, store: &mut Store) {
-        let firsts = self.keys.iter().copied();
-        let groups: Vec<u32> = firsts.flat_map(|first| KeyState { first, hash: 0 }.states(store)).collect();
-        let mut states: Vec<StateId> = groups.iter().map(|&at| store.groups[at].state).collect();
-        self.table.rebuild(pattern, states.iter_mut());
-        for (at, state) in groups.into_iter().zip(states) {
-            store.groups[at].state = state;
-        }
+    /// The groups of its partial matches.
+    pub(crate) fn groups(&self, store: &Store) -> Vec<u32> {
+        let keys = self.keys.iter().map(|&first| KeyState { first, hash: 0 });
+        keys.flat_map(|key| key.states(store)).collect()
     }
 }
 
@@ -229,6 +261,7 @@ fn settle(state: &mut KeyState, complete: &mut Vec<u32>, skip: Skip, moment: u64
 struct Step<'a, 'e> {
     event: &'a Current<'e>,
     pattern: &'a Compiled,
+    shape: &'a Shape,
     truths: &'a Truths,
     table: &'a mut Table,
     moved: &'a mut Vec<(StateId, u32)>,
@@ -241,25 +274,25 @@ impl Step<'_, '_> {
     /// What the event does to all partial matches in a state; none where that depends on more.
     #[inline]
     fn shared_cell(&mut self, state: StateId) -> Option<u32> {
-        let Step { pattern, truths, table, .. } = self;
+        let Step { shape, truths, table, .. } = self;
         let of = &table.states[state as usize];
         if table.is_narrow() {
             let ((yes, depends), mask) = (truths.narrow(), of.mask);
-            return (depends & mask == 0).then(|| table.narrow_cell(pattern, state, yes & mask));
+            return (depends & mask == 0).then(|| table.narrow_cell(shape, state, yes & mask));
         }
-        truths.shared(&of.care).map(|bits| table.cell(pattern, state, &bits))
+        truths.shared(&of.care).map(|bits| table.cell(shape, state, &bits))
     }
 
     /// What the event does to a partial match in a state.
     fn cell(&mut self, store: &Store, state: StateId, node: u32) -> u32 {
-        let Step { event, pattern, truths, table, .. } = self;
+        let Step { event, pattern, shape, truths, table, .. } = self;
         let of = &table.states[state as usize];
         if table.is_narrow() {
             let bits = truths.narrow_of_run(of.mask, event, pattern, store, node);
-            return table.narrow_cell(pattern, state, bits);
+            return table.narrow_cell(shape, state, bits);
         }
         let bits = truths.of_run(&of.care, event, pattern, store, node);
-        table.cell(pattern, state, &bits)
+        table.cell(shape, state, &bits)
     }
 
     /// A partial match that goes one step further.

@@ -2,12 +2,17 @@
 //! patterns are numbered together here, so that an event is read and tested once for all of them.
 
 use std::cell::RefCell;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
 
 use super::condition::{Condition, Predicates, Types};
+use super::index::{Need, Tokens};
+use super::matched::Labels;
 use super::path::Surroundings;
-use super::route::Route;
+use super::route::Routes;
 use crate::event::record::StreamSettings;
-use crate::event::{FieldPath, Row, Schema, TypeId};
+use crate::event::{FieldPath, Schema, TypeId};
 use crate::pattern::expr::{Attribute, Expr};
 use crate::pattern::nfa::{self, Automaton};
 use crate::pattern::plan::{Plan, Skip, Within};
@@ -15,16 +20,31 @@ use crate::pattern::plan::{Plan, Skip, Within};
 /// The number of a condition within its pattern.
 pub(crate) type AtomId = u32;
 
+/// The version of every pattern: there is one of each name.
+const VERSION: u64 = 1;
+
 /// A set of patterns, ready to run.
 #[derive(Debug)]
 pub struct PatternSet {
-    /// In the order of (name, version).
-    pub(crate) patterns: Vec<Compiled>,
-    schema: Schema,
+    /// In the order in which they were added. A pattern keeps its number in every set that is made from this one, and
+    /// so do fields, types, keys, predicates and shapes.
+    pub(crate) patterns: Vec<Arc<Compiled>>,
+    /// By pattern: its place in the order of (name, version), which is its place in outputs.
+    pub(crate) ranks: Vec<u32>,
+    /// The patterns' numbers in that order.
+    by_rank: Vec<u32>,
+    pub(crate) shapes: Vec<Arc<Shape>>,
     pub(crate) predicates: Predicates,
     pub(crate) around: Surroundings,
+    pub(crate) routes: Routes,
+    pub(crate) tokens: Tokens,
     /// How many of the schema's fields, the first ones, are needed of kept events.
     pub(crate) kept_fields: usize,
+    schema: Schema,
+    types: hashbrown::HashMap<String, TypeId, ahash::RandomState>,
+    /// The number of a shape.
+    shape_numbers: hashbrown::HashMap<Arc<Shape>, u32, ahash::RandomState>,
+    type_field: FieldPath,
 }
 
 /// One pattern, ready to run.
@@ -32,7 +52,8 @@ pub struct PatternSet {
 pub(crate) struct Compiled {
     pub(crate) name: String,
     pub(crate) version: u64,
-    pub(crate) automaton: Automaton,
+    /// The number of its shape.
+    pub(crate) shape: u32,
     pub(crate) within: Option<Within>,
     pub(crate) skip: Skip,
     pub(crate) emit_timeouts: bool,
@@ -40,19 +61,34 @@ pub(crate) struct Compiled {
     pub(crate) stages: Vec<String>,
     /// The conditions, each once.
     pub(crate) atoms: Vec<Condition>,
-    /// By stage: when it accepts, `until` aside.
-    pub(crate) accept: Vec<AtomId>,
-    /// By stage: its `until`.
-    pub(crate) until: Vec<Option<AtomId>>,
     /// Whether an event that no condition is true of can still change a partial match.
     pub(crate) sees_all: bool,
     /// The number of its key specification.
     pub(crate) key: usize,
-    /// The key's paths as they are written in output.
-    pub(crate) key_names: Vec<String>,
-    /// By rank of a stream: whether the pattern reads it. Empty: it reads all.
-    streams: Vec<bool>,
+    /// By rank of a stream: whether the pattern reads it.
+    pub(crate) streams: Vec<bool>,
     pub(crate) select: Vec<(String, Expr)>,
+    /// What its matches say alike.
+    pub(crate) labels: Labels,
+}
+
+/// What the states of a pattern and their cells follow from. Patterns that differ in names and conditions alone have
+/// one shape.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Shape {
+    pub(crate) automaton: Automaton,
+    /// By stage: when it accepts, `until` aside.
+    pub(crate) accept: Vec<AtomId>,
+    /// By stage: its `until`.
+    pub(crate) until: Vec<Option<AtomId>>,
+}
+
+impl Shape {
+    /// How many conditions a pattern of this shape has.
+    pub(crate) fn conditions(&self) -> usize {
+        let all = self.accept.iter().chain(self.until.iter().flatten());
+        all.max().map_or(0, |&last| last as usize + 1)
+    }
 }
 
 impl PatternSet {
@@ -60,41 +96,85 @@ impl PatternSet {
     pub fn new(plans: Vec<Plan>, settings: &StreamSettings, streams: &[String]) -> PatternSet {
         let mut plans = plans;
         plans.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut types: Vec<String> = plans
-            .iter()
-            .flat_map(|p| &p.stages)
-            .filter_map(|s| s.types.as_ref())
-            .flatten()
-            .cloned()
-            .collect();
-        types.sort();
-        types.dedup();
-        let mut schema = Schema { types, ..Schema::default() };
-        let mut predicates = Predicates::default();
-        let reads_type = plans.iter().any(|plan| {
-            let of_stages = plan.stages.iter().flat_map(|s| s.condition.iter().chain(&s.until));
-            let mut all = of_stages.chain(plan.select.iter().map(|(_, e)| e));
-            all.any(|e| {
-                e.any(&|part| {
-                    matches!(
-                        part,
-                        Expr::This(Attribute::Type)
-                            | Expr::Stage(_, _, Attribute::Type)
-                            | Expr::Aggregate(_, _, Some(Attribute::Type))
-                    )
-                })
-            })
-        });
-        let type_slot = reads_type.then(|| schema.field(&FieldPath::dotted(&settings.type_field)));
-        let patterns: Vec<Compiled> = plans
-            .into_iter()
-            .map(|plan| Compiled::new(plan, &mut schema, &mut predicates, streams))
-            .collect();
-        let around = Surroundings { type_slot, streams: streams.to_vec() };
-        let of_patterns = patterns.iter().flat_map(Compiled::kept_fields).chain(type_slot);
-        let kept_fields =
-            of_patterns.chain(schema.keys.iter().flatten().copied()).max().map_or(0, |slot| slot + 1);
-        PatternSet { patterns, schema, predicates, around, kept_fields }
+        let mut set = PatternSet {
+            patterns: Vec::new(),
+            ranks: Vec::new(),
+            by_rank: Vec::new(),
+            shapes: Vec::new(),
+            predicates: Predicates::default(),
+            around: Surroundings { type_slot: None, streams: streams.to_vec() },
+            routes: Routes::default(),
+            tokens: Tokens::default(),
+            kept_fields: 0,
+            schema: Schema::default(),
+            types: hashbrown::HashMap::default(),
+            shape_numbers: hashbrown::HashMap::default(),
+            type_field: FieldPath::dotted(&settings.type_field),
+        };
+        plans.into_iter().for_each(|plan| set.add(plan));
+        set.routes.finish();
+        set
+    }
+
+    /// The set with one pattern more. It costs little, however many there are: nothing is compiled but the new one.
+    pub fn with(&self, plan: Plan) -> PatternSet {
+        let mut set = PatternSet {
+            patterns: self.patterns.clone(),
+            ranks: self.ranks.clone(),
+            by_rank: self.by_rank.clone(),
+            shapes: self.shapes.clone(),
+            predicates: self.predicates.clone(),
+            around: self.around.clone(),
+            routes: self.routes.clone(),
+            tokens: self.tokens.clone(),
+            kept_fields: self.kept_fields,
+            schema: self.schema.clone(),
+            types: self.types.clone(),
+            shape_numbers: self.shape_numbers.clone(),
+            type_field: self.type_field.clone(),
+        };
+        set.add(plan);
+        set.routes.finish();
+        set
+    }
+
+    fn add(&mut self, plan: Plan) {
+        if self.around.type_slot.is_none() && reads_type(&plan) {
+            self.around.type_slot = Some(self.schema.field(&self.type_field));
+        }
+        let number = self.patterns.len() as u32;
+        let is_before = |&known: &u32| {
+            let known = &self.patterns[known as usize];
+            (known.name.as_str(), known.version) < (plan.name.as_str(), VERSION)
+        };
+        let rank = self.by_rank.partition_point(is_before);
+        self.by_rank[rank..].iter().for_each(|&known| self.ranks[known as usize] += 1);
+        self.by_rank.insert(rank, number);
+        self.ranks.push(rank as u32);
+        let (pattern, needs) = Compiled::new(plan, self);
+        let kept = pattern.kept_fields().into_iter().chain(self.schema.keys[pattern.key].iter().copied());
+        let kept = kept.chain(self.around.type_slot).map(|slot| slot + 1).max().unwrap_or(0);
+        self.kept_fields = self.kept_fields.max(kept);
+        self.routes.add(number, &pattern, &needs);
+        self.patterns.push(Arc::new(pattern));
+    }
+
+    /// The id of a type, whether it is new or not.
+    fn type_id(&mut self, name: &str) -> TypeId {
+        let next = TypeId(TypeId::FIRST_NAMED + self.schema.types.len() as u32);
+        *self.types.entry_ref(name).or_insert_with(|| {
+            self.schema.types.push(name.to_owned());
+            next
+        })
+    }
+
+    fn shape(&mut self, shape: Shape) -> u32 {
+        let next = self.shapes.len() as u32;
+        let shape = Arc::new(shape);
+        *self.shape_numbers.entry(shape).or_insert_with_key(|shape| {
+            self.shapes.push(Arc::clone(shape));
+            next
+        })
     }
 
     /// What has to be read from events.
@@ -102,79 +182,73 @@ impl PatternSet {
         &self.schema
     }
 
-    /// By type: the patterns that one of so many shards runs an event of it by. Keys divide keyed patterns among the
-    /// shards; patterns without a key are dealt out whole.
-    pub(crate) fn routes(&self, shard: u64, shards: u64) -> Vec<Vec<Route>> {
-        let of_type = |kind| {
-            let mut routes: Vec<Route> = (0..self.schema.keys.len()).map(Route::new).collect();
-            for (number, pattern) in (0..).zip(&self.patterns) {
-                let sees = pattern.sees_all || pattern.atoms.iter().any(|a| a.types.has(kind));
-                let ours = !pattern.key_names.is_empty() || u64::from(number) % shards == shard;
-                if sees && ours {
-                    routes[pattern.key].patterns.push(number);
-                }
-            }
-            routes.retain(|r| !r.patterns.is_empty());
-            routes.iter_mut().for_each(|route| route.index(kind, self));
-            routes
-        };
-        (0..TypeId::FIRST_NAMED + self.schema.types.len() as u32).map(TypeId).map(of_type).collect()
-    }
-
-    /// The patterns' names, in the order of their numbers.
+    /// The patterns' names, in the order in which they were added: those of a new set by name.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.patterns.iter().map(|p| p.name.as_str())
     }
 }
 
+/// Whether a plan reads events' types as values.
+fn reads_type(plan: &Plan) -> bool {
+    let of_stages = plan.stages.iter().flat_map(|s| s.condition.iter().chain(&s.until));
+    let mut all = of_stages.chain(plan.select.iter().map(|(_, e)| e));
+    all.any(|e| {
+        e.any(&|part| {
+            matches!(
+                part,
+                Expr::This(Attribute::Type)
+                    | Expr::Stage(_, _, Attribute::Type)
+                    | Expr::Aggregate(_, _, Some(Attribute::Type))
+            )
+        })
+    })
+}
+
 impl Compiled {
-    fn new(plan: Plan, schema: &mut Schema, predicates: &mut Predicates, streams: &[String]) -> Compiled {
+    /// Compiles a plan with the numbers of a set; also what each of its conditions needs.
+    fn new(plan: Plan, set: &mut PatternSet) -> (Compiled, Vec<Option<Need>>) {
         let automaton =
             nfa::compile(&plan, usize::MAX).unwrap_or(Automaton { positions: Vec::new(), start: Vec::new() });
-        let slots: Vec<usize> = plan.fields.iter().map(|f| schema.field(f)).collect();
-        let key_slots: Vec<usize> = plan.key.iter().map(|f| schema.field(f)).collect();
-        let mut atoms = Atoms { all: Vec::new(), names: Vec::new(), predicates };
+        let slots: Vec<usize> = plan.fields.iter().map(|f| set.schema.field(f)).collect();
+        let key_slots: Vec<usize> = plan.key.iter().map(|f| set.schema.field(f)).collect();
+        let mut atoms = Atoms { all: Vec::new(), needs: Vec::new(), names: Vec::new() };
         let (mut accept, mut until) = (Vec::new(), Vec::new());
         for stage in &plan.stages {
             let types = match stage.types.as_deref() {
                 None => Types::Any,
-                Some([only]) => Types::One(schema.type_id(only)),
-                Some(all) => Types::Set(all.iter().map(|t| schema.type_id(t)).collect()),
+                Some([only]) => Types::One(set.type_id(only)),
+                Some(all) => Types::Set(all.iter().map(|t| set.type_id(t)).collect()),
             };
-            accept.push(atoms.intern(types, stage.condition.as_ref().map(|e| resolved(e, &slots)).as_ref()));
-            until.push(stage.until.as_ref().map(|e| atoms.intern(Types::Any, Some(&resolved(e, &slots)))));
+            let condition = stage.condition.as_ref().map(|e| resolved(e, &slots));
+            accept.push(atoms.intern(types, condition.as_ref(), set));
+            let condition = stage.until.as_ref().map(|e| resolved(e, &slots));
+            until.push(condition.map(|e| atoms.intern(Types::Any, Some(&e), set)));
         }
-        let atoms = atoms.all;
         let sees_all = automaton.positions.iter().flat_map(|p| &p.edges).any(nfa::Edge::sees_all);
-        Compiled {
-            version: 1,
+        let streams = &set.around.streams;
+        let compiled = Compiled {
+            version: VERSION,
+            labels: Labels::new(&plan, VERSION),
             within: plan.within,
             skip: plan.skip,
             emit_timeouts: plan.emit_timeouts,
             stages: plan.stages.into_iter().map(|s| s.name).collect(),
-            key: schema.key(&key_slots),
-            key_names: plan.key.iter().map(FieldPath::to_string).collect(),
-            streams: plan
-                .streams
-                .map_or(Vec::new(), |from| streams.iter().map(|stream| from.contains(stream)).collect()),
+            streams: streams
+                .iter()
+                .map(|s| plan.streams.as_ref().is_none_or(|from| from.contains(s)))
+                .collect(),
             select: plan.select.into_iter().map(|(name, e)| (name, resolved(&e, &slots))).collect(),
             name: plan.name,
-            automaton,
-            atoms,
-            accept,
-            until,
+            key: set.schema.key(&key_slots),
+            shape: set.shape(Shape { automaton, accept, until }),
+            atoms: atoms.all,
             sees_all,
-        }
+        };
+        (compiled, atoms.needs)
     }
 }
 
 impl Compiled {
-    /// Whether the pattern reads the stream that a row is from.
-    #[inline]
-    pub(crate) fn reads(&self, row: &Row<'_>) -> bool {
-        self.streams.is_empty() || self.streams[row.head.position.stream as usize]
-    }
-
     /// The slots that are read of events that partial matches or matches have accepted.
     fn kept_fields(&self) -> Vec<usize> {
         let conditions = self.atoms.iter().flat_map(|atom| &atom.iterative);
@@ -194,28 +268,31 @@ impl Compiled {
 }
 
 /// The conditions of one pattern while they are numbered.
-struct Atoms<'a> {
+struct Atoms {
     all: Vec<Condition>,
+    needs: Vec<Option<Need>>,
     names: Vec<String>,
-    predicates: &'a mut Predicates,
 }
 
-impl Atoms<'_> {
-    fn intern(&mut self, types: Types, expr: Option<&Expr>) -> AtomId {
+impl Atoms {
+    fn intern(&mut self, types: Types, expr: Option<&Expr>, set: &mut PatternSet) -> AtomId {
         let name = format!("{types:?} {expr:?}");
         if let Some(known) = self.names.iter().position(|n| *n == name) {
             return known as AtomId;
         }
-        let mut condition = Condition { types, unary: Vec::new(), iterative: Vec::new() };
+        let mut condition = Condition { types, unary: SmallVec::new(), iterative: Vec::new() };
+        let mut parts = Vec::new();
         if let Some(expr) = expr {
             expr.conjuncts(&mut |part| {
                 if part.is_iterative() {
                     condition.iterative.push(part.clone());
                 } else {
-                    condition.unary.push(self.predicates.intern(part));
+                    condition.unary.push(set.predicates.intern(part));
+                    parts.push(part);
                 }
             });
         }
+        self.needs.push(Need::of(&parts, &set.tokens));
         self.all.push(condition);
         self.names.push(name);
         self.all.len() as AtomId - 1

@@ -48,7 +48,7 @@ impl Default for Node {
 }
 
 /// The kept events, paths and keys of one shard.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Store {
     events: Slab<Kept>,
     payloads: Payloads,
@@ -58,15 +58,9 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Keeps so many fields of each event: the first ones of the schema.
-    pub(crate) fn new(fields: usize) -> Store {
-        Store {
-            events: Slab::default(),
-            payloads: Payloads::new(fields),
-            nodes: Slab::default(),
-            groups: Slab::default(),
-            waiting: Slab::default(),
-        }
+    /// Keeps so many fields of each event from now on: the first ones of the schema.
+    pub(crate) fn set_fields(&mut self, fields: usize) {
+        self.payloads.set_width(fields);
     }
 
     /// How many events are kept.
@@ -157,6 +151,11 @@ impl Store {
         let Kept { head, place, .. } = &self.events[event];
         let (text, slots) = self.payloads.get(*place);
         Row { head, text, unescaped: text, slots }
+    }
+
+    /// The text of a kept event: its object, and behind it the unescaped strings of its fields.
+    pub(crate) fn text(&self, event: u32) -> &str {
+        self.payloads.text(self.events[event].place)
     }
 
     /// The time of a kept event.

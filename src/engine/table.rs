@@ -6,7 +6,7 @@
 
 use smallvec::SmallVec;
 
-use super::set::{AtomId, Compiled};
+use super::set::{AtomId, Shape};
 use crate::pattern::ast::LinkKind;
 use crate::pattern::nfa::{Edge, PositionId, Target};
 use crate::pattern::plan::StageId;
@@ -26,12 +26,12 @@ const DENSE: usize = 8;
 
 /// What is waited for since one position accepted.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-struct Thread {
-    position: PositionId,
+pub(crate) struct Thread {
+    pub(crate) position: PositionId,
     /// Whether no event has come since: strict links and `not next` look at the next one.
-    fresh: bool,
+    pub(crate) fresh: bool,
     /// The position's edges that are still waited along.
-    alive: Vec<u32>,
+    pub(crate) alive: Vec<u32>,
 }
 
 /// The thread before the first event stands at no position.
@@ -82,15 +82,15 @@ pub(crate) struct Take {
     pub(crate) complete: bool,
 }
 
-/// The states and cells of one pattern that one shard has met so far.
+/// The states and cells of all patterns of one shape that one shard has met so far.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) states: Vec<State>,
     numbers: hashbrown::HashMap<Vec<Thread>, StateId, ahash::RandomState>,
     pub(crate) cells: Vec<Cell>,
-    /// Where the pattern has few conditions: by state and all conditions that are true, the cell.
+    /// Where the patterns have few conditions: by state and all conditions that are true, the cell.
     narrow: Vec<u32>,
-    /// How many conditions the pattern has.
+    /// How many conditions the patterns have.
     atoms: usize,
     /// How many states or cells there may be before those that no partial match is in are forgotten.
     limit: usize,
@@ -102,19 +102,19 @@ const LIMIT: usize = 50_000;
 const UNKNOWN: u32 = u32::MAX;
 
 impl Table {
-    pub(crate) fn new(pattern: &Compiled) -> Table {
+    pub(crate) fn new(shape: &Shape) -> Table {
         let nothing = Cell { keep: DEAD, takes: SmallVec::new(), completes: false };
         let mut table = Table {
             states: Vec::new(),
             numbers: hashbrown::HashMap::default(),
             cells: vec![nothing],
             narrow: Vec::new(),
-            atoms: pattern.atoms.len(),
+            atoms: shape.conditions(),
             limit: LIMIT,
         };
-        table.state(pattern, Vec::new());
-        let alive = (0..pattern.automaton.start.len() as u32).collect();
-        table.state(pattern, vec![Thread { position: BEGINNING, fresh: false, alive }]);
+        table.state(shape, Vec::new());
+        let alive = (0..shape.automaton.start.len() as u32).collect();
+        table.state(shape, vec![Thread { position: BEGINNING, fresh: false, alive }]);
         table
     }
 
@@ -125,22 +125,36 @@ impl Table {
 
     /// Begins anew with only the states that `states` gives, and tells it their new numbers. They are few in patterns
     /// as people write them; in others this bounds the table by what partial matches really need.
-    pub(crate) fn rebuild<'s>(&mut self, pattern: &Compiled, states: impl Iterator<Item = &'s mut StateId>) {
-        let old = std::mem::replace(self, Table::new(pattern));
+    pub(crate) fn rebuild<'s>(&mut self, shape: &Shape, states: impl Iterator<Item = &'s mut StateId>) {
+        let old = std::mem::replace(self, Table::new(shape));
         for state in states {
-            *state = self.state(pattern, old.states[*state as usize].threads.clone());
+            *state = self.state(shape, old.states[*state as usize].threads.clone());
         }
         self.limit = LIMIT.max(self.states.len() * 2);
     }
 
+    /// What a state waits for: it means the same in every table of the pattern.
+    pub(crate) fn threads(&self, state: StateId) -> &[Thread] {
+        &self.states[state as usize].threads
+    }
+
+    /// The state that waits for this; none if the pattern has no such waits.
+    pub(crate) fn restore(&mut self, shape: &Shape, threads: Vec<Thread>) -> Option<StateId> {
+        let exists = |thread: &Thread| {
+            let position = shape.automaton.positions.get(thread.position as usize);
+            position.is_some_and(|p| thread.alive.iter().all(|&edge| (edge as usize) < p.edges.len()))
+        };
+        threads.iter().all(exists).then(|| self.state(shape, threads))
+    }
+
     /// The cell of a state for the given conditions.
     #[inline]
-    pub(crate) fn cell(&mut self, pattern: &Compiled, state: StateId, bits: &Bits) -> u32 {
+    pub(crate) fn cell(&mut self, shape: &Shape, state: StateId, bits: &Bits) -> u32 {
         let known = match &self.states[state as usize].cells {
             Cells::Dense(cells) => cells[bits.first().copied().unwrap_or(0) as usize],
             Cells::Sparse(cells) => cells.get(bits).copied().unwrap_or(UNKNOWN),
         };
-        if known != UNKNOWN { known } else { self.make_cell(pattern, state, bits) }
+        if known != UNKNOWN { known } else { self.make_cell(shape, state, bits) }
     }
 
     /// Whether the pattern has so few conditions that one number says which are true.
@@ -151,19 +165,19 @@ impl Table {
 
     /// The cell of a state of a narrow table: a bit for each condition of the pattern says which are true.
     #[inline]
-    pub(crate) fn narrow_cell(&mut self, pattern: &Compiled, state: StateId, truths: u64) -> u32 {
+    pub(crate) fn narrow_cell(&mut self, shape: &Shape, state: StateId, truths: u64) -> u32 {
         let place = (state as usize) << self.atoms | truths as usize;
         match self.narrow.get(place) {
             Some(&known) if known != UNKNOWN => known,
-            _ => self.make_narrow_cell(pattern, state, truths),
+            _ => self.make_narrow_cell(shape, state, truths),
         }
     }
 
     #[cold]
-    fn make_narrow_cell(&mut self, pattern: &Compiled, state: StateId, truths: u64) -> u32 {
+    fn make_narrow_cell(&mut self, shape: &Shape, state: StateId, truths: u64) -> u32 {
         let care = &self.states[state as usize].care;
         let bits = (0..).zip(care).map(|(i, &atom)| (truths >> atom & 1) << i).sum::<u64>();
-        let number = self.cell(pattern, state, &Bits::from_slice(&[bits]));
+        let number = self.cell(shape, state, &Bits::from_slice(&[bits]));
         let place = (state as usize) << self.atoms | truths as usize;
         self.narrow.resize(self.narrow.len().max(self.states.len() << self.atoms), UNKNOWN);
         self.narrow[place] = number;
@@ -171,8 +185,8 @@ impl Table {
     }
 
     #[cold]
-    fn make_cell(&mut self, pattern: &Compiled, state: StateId, bits: &Bits) -> u32 {
-        let cell = self.transition(pattern, state, bits);
+    fn make_cell(&mut self, shape: &Shape, state: StateId, bits: &Bits) -> u32 {
+        let cell = self.transition(shape, state, bits);
         let number = if cell.keep == state && cell.takes.is_empty() && !cell.completes {
             NOTHING
         } else {
@@ -189,21 +203,21 @@ impl Table {
     }
 
     /// The rules of language.md, "How a pattern matches", for one event.
-    fn transition(&mut self, pattern: &Compiled, state: StateId, bits: &Bits) -> Cell {
+    fn transition(&mut self, shape: &Shape, state: StateId, bits: &Bits) -> Cell {
         let from = &self.states[state as usize];
         let is_true = |atom: AtomId| {
             let place = from.care.binary_search(&atom);
             place.is_ok_and(|i| bits.get(i / 64).is_some_and(|word| word >> (i % 64) & 1 == 1))
         };
-        let accepts = |stage: StageId| is_true(pattern.accept[stage]);
-        let stopped = |stage: StageId| pattern.until[stage].is_some_and(is_true);
+        let accepts = |stage: StageId| is_true(shape.accept[stage]);
+        let stopped = |stage: StageId| shape.until[stage].is_some_and(is_true);
         let yields = |edge: &Edge| edge.yields_to.iter().any(|&s| accepts(s) && !stopped(s));
 
         let mut kept: Vec<Thread> = Vec::new();
         let mut taken: Vec<(StageId, Vec<PositionId>, bool)> = Vec::new();
         let mut completes = false;
         for thread in &from.threads {
-            let edges = edges_of(pattern, thread.position);
+            let edges = edges_of(shape, thread.position);
             let alive = || thread.alive.iter().map(|&e| (e, &edges[e as usize]));
             // What `not next` excludes ends everything; greedy loops hide their own events from it.
             if thread.fresh && alive().any(|(_, e)| !yields(e) && e.not_next.iter().any(|&s| accepts(s))) {
@@ -224,7 +238,7 @@ impl Table {
                     }
                     Target::Deadline => true,
                     Target::Position(position) => {
-                        let target = &pattern.automaton.positions[position as usize];
+                        let target = &shape.automaton.positions[position as usize];
                         let (accepted, stopped) = (accepts(target.stage), stopped(target.stage));
                         if accepted && !stopped {
                             let at = match taken.iter().position(|(stage, ..)| *stage == target.stage) {
@@ -258,11 +272,11 @@ impl Table {
                 kept.push(Thread { position: thread.position, fresh: false, alive: still });
             }
         }
-        let keep = if state == START { START } else { self.state(pattern, kept) };
+        let keep = if state == START { START } else { self.state(shape, kept) };
         let mut takes = SmallVec::new();
         for (stage, positions, complete) in taken {
-            let threads = positions.into_iter().map(|position| begin(pattern, position)).collect();
-            let next = self.state(pattern, threads);
+            let threads = positions.into_iter().map(|position| begin(shape, position)).collect();
+            let next = self.state(shape, threads);
             if next != DEAD || complete {
                 takes.push(Take { stage, next, complete });
             }
@@ -271,25 +285,24 @@ impl Table {
     }
 
     /// The number of a state.
-    fn state(&mut self, pattern: &Compiled, mut threads: Vec<Thread>) -> StateId {
+    fn state(&mut self, shape: &Shape, mut threads: Vec<Thread>) -> StateId {
         threads.retain(|t| !t.alive.is_empty());
         threads.sort();
         threads.dedup();
         if let Some(&number) = self.numbers.get(&threads) {
             return number;
         }
-        let edges = |t: &Thread| edges_of(pattern, t.position);
+        let edges = |t: &Thread| edges_of(shape, t.position);
         let alive = || threads.iter().flat_map(|t| t.alive.iter().map(|&e| &edges(t)[e as usize]));
         let mut stages: Vec<StageId> = Vec::new();
         stages.extend(threads.iter().flat_map(edges).flat_map(|e| &e.not_followed));
         for edge in alive() {
             stages.extend(edge.yields_to.iter().chain(&edge.not_next));
             if let Target::Position(position) = edge.target {
-                stages.push(pattern.automaton.positions[position as usize].stage);
+                stages.push(shape.automaton.positions[position as usize].stage);
             }
         }
-        let atoms =
-            |&stage: &StageId| [Some(pattern.accept[stage]), pattern.until[stage]].into_iter().flatten();
+        let atoms = |&stage: &StageId| [Some(shape.accept[stage]), shape.until[stage]].into_iter().flatten();
         let mut care: Vec<AtomId> = stages.iter().flat_map(atoms).collect();
         care.sort_unstable();
         care.dedup();
@@ -309,16 +322,16 @@ impl Table {
 }
 
 /// All waits of a position, right after it accepted.
-fn begin(pattern: &Compiled, position: PositionId) -> Thread {
-    let edges = edges_of(pattern, position);
+fn begin(shape: &Shape, position: PositionId) -> Thread {
+    let edges = edges_of(shape, position);
     let strict =
         |e: &Edge| e.link == LinkKind::Next || !e.not_next.is_empty() || e.target == Target::NextEvent;
     Thread { position, fresh: edges.iter().any(strict), alive: (0..edges.len() as u32).collect() }
 }
 
-fn edges_of(pattern: &Compiled, position: PositionId) -> &[Edge] {
+fn edges_of(shape: &Shape, position: PositionId) -> &[Edge] {
     if position == BEGINNING {
-        return &pattern.automaton.start;
+        return &shape.automaton.start;
     }
-    &pattern.automaton.positions[position as usize].edges
+    &shape.automaton.positions[position as usize].edges
 }

@@ -75,10 +75,6 @@ pub(crate) struct Memo {
 }
 
 impl Memo {
-    pub(crate) fn new(len: usize) -> Memo {
-        Memo { answers: vec![0; len] }
-    }
-
     #[inline]
     fn get(&mut self, index: u32, sequence: u64, ask: impl FnOnce() -> bool) -> bool {
         let known = self.answers[index as usize];
@@ -92,7 +88,7 @@ impl Memo {
 }
 
 /// What the conditions of one pattern are for the current event, as far as the event alone says: a bit each.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Truths {
     yes: Vec<u64>,
     /// What depends on the partial match.
@@ -100,10 +96,16 @@ pub(crate) struct Truths {
     memo: Memo,
 }
 
+impl Default for Truths {
+    fn default() -> Self {
+        Truths { yes: vec![0], depends: vec![0], memo: Memo::default() }
+    }
+}
+
 impl Truths {
-    /// For so many predicates.
-    pub(crate) fn new(predicates: usize) -> Truths {
-        Truths { yes: vec![0], depends: vec![0], memo: Memo::new(predicates) }
+    /// Makes room for so many predicates.
+    pub(crate) fn grow(&mut self, predicates: usize) {
+        self.memo.answers.resize(predicates, 0);
     }
 
     /// Asks all conditions of a pattern; whether any is or may be true.

@@ -16,7 +16,7 @@ impl TypeId {
     pub const NONE: TypeId = TypeId(0);
     /// A type that no pattern names: only `any` takes it.
     pub const OTHER: TypeId = TypeId(1);
-    /// The first number for types that patterns name; they are numbered on from here in code point order.
+    /// The first number for types that patterns name; they are numbered on from here.
     pub const FIRST_NAMED: u32 = 2;
 }
 
@@ -83,6 +83,7 @@ pub struct Block {
     /// Slots per event: the number of fields of the schema.
     pub width: usize,
     /// `key_width` hashes an event, one for each key specification of the schema; 0 where the event lacks a key field.
+    /// None where they are left to be made when they are asked for.
     pub key_hashes: Vec<u64>,
     /// Hashes per event: the number of key specifications of the schema.
     pub key_width: usize,

@@ -43,7 +43,7 @@ impl fmt::Display for FieldPath {
 pub struct Schema {
     /// The fields to project; a field's slot is its index.
     pub fields: Vec<FieldPath>,
-    /// The types that patterns name, in code point order; a type's id is `TypeId::FIRST_NAMED` more than its index.
+    /// The types that patterns name; a type's id is `TypeId::FIRST_NAMED` more than its index.
     pub types: Vec<String>,
     /// Key specifications: the slots of each pattern's key fields, without repetition. The empty one is the key of
     /// patterns without `key by`.
@@ -71,9 +71,9 @@ impl Schema {
 
     /// The id of a type by its name.
     pub fn type_id(&self, name: &str) -> TypeId {
-        match self.types.binary_search_by(|t| t.as_str().cmp(name)) {
-            Ok(index) => TypeId(TypeId::FIRST_NAMED + index as u32),
-            Err(_) => TypeId::OTHER,
+        match self.types.iter().position(|known| known == name) {
+            Some(index) => TypeId(TypeId::FIRST_NAMED + index as u32),
+            None => TypeId::OTHER,
         }
     }
 }

@@ -118,7 +118,7 @@ pub struct Link {
 }
 
 /// The kinds of links.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LinkKind {
     /// `next`
     Next,

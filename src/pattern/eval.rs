@@ -6,10 +6,10 @@ use std::cmp::Ordering;
 
 use super::ast::ArithmeticOp;
 use super::expr::{Aggregate, Attribute, CompareOp, Expr, Pick};
-use super::function;
+use super::function::{self, Function};
 use super::numeric::{as_float, as_int, float, int};
 use super::plan::StageId;
-use crate::event::Value;
+use crate::event::{Slot, Value};
 
 /// The events that an expression can see.
 pub trait Env<'a> {
@@ -17,6 +17,14 @@ pub trait Env<'a> {
     fn this(&self, attribute: &Attribute) -> Value<'a>;
     /// An attribute of an event that a stage has accepted; null where there is none.
     fn pick(&self, stage: StageId, pick: Pick, attribute: &Attribute) -> Value<'a>;
+    /// The same, as far as it takes no more than a look into a slot.
+    fn pick_scalar(&self, stage: StageId, pick: Pick, attribute: &Attribute) -> Scalar {
+        Scalar::from(&self.pick(stage, pick, attribute))
+    }
+    /// An attribute of the event being tested, likewise.
+    fn this_scalar(&self, attribute: &Attribute) -> Scalar {
+        Scalar::from(&self.this(attribute))
+    }
     /// How many events a stage has accepted.
     fn count(&self, stage: StageId) -> usize;
     /// An attribute of each event that a stage has accepted, in order of acceptance.
@@ -25,6 +33,87 @@ pub trait Env<'a> {
     fn key(&self, index: usize) -> Value<'a>;
     /// Counts a type error.
     fn type_error(&self);
+}
+
+/// What most comparisons are about: a number or null; `Other` leaves the question open.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Scalar {
+    /// Null.
+    Null,
+    /// An integer.
+    Int(i64),
+    /// A finite float.
+    Float(f64),
+    /// Anything else, or what takes longer to find out.
+    Other,
+}
+
+impl From<&Value<'_>> for Scalar {
+    fn from(value: &Value<'_>) -> Self {
+        match *value {
+            Value::Null => Scalar::Null,
+            Value::Int(i) => Scalar::Int(i),
+            Value::Float(f) => Scalar::Float(f),
+            _ => Scalar::Other,
+        }
+    }
+}
+
+impl From<&Slot> for Scalar {
+    #[inline]
+    fn from(slot: &Slot) -> Self {
+        match *slot {
+            Slot::Null => Scalar::Null,
+            Slot::Int(i) => Scalar::Int(i),
+            Slot::Float(f) => Scalar::Float(f),
+            _ => Scalar::Other,
+        }
+    }
+}
+
+impl Scalar {
+    fn value(self) -> Option<Value<'static>> {
+        match self {
+            Scalar::Null => Some(Value::Null),
+            Scalar::Int(i) => Some(Value::Int(i)),
+            Scalar::Float(f) => Some(Value::Float(f)),
+            Scalar::Other => None,
+        }
+    }
+
+    /// The order of two numbers, or none if one is null; `Err` where only the values themselves can tell.
+    fn compare(self, other: Scalar) -> Result<Option<Ordering>, ()> {
+        match (self, other) {
+            (Scalar::Int(a), Scalar::Int(b)) => Ok(Some(a.cmp(&b))),
+            (Scalar::Float(a), Scalar::Float(b)) => Ok(a.partial_cmp(&b)),
+            _ => match (self.value(), other.value()) {
+                (Some(a), Some(b)) => Ok(a.compare(&b)),
+                _ => Err(()),
+            },
+        }
+    }
+}
+
+/// The value of an expression of numbers, without the text that a `Value` may hold. It counts no type error: where
+/// there could be one the answer is `Other`, and `eval` finds it.
+fn scalar<'a>(expr: &'a Expr, env: &impl Env<'a>) -> Scalar {
+    match expr {
+        Expr::Const(value) => Scalar::from(value),
+        Expr::This(attribute) => env.this_scalar(attribute),
+        Expr::Stage(stage, pick, attribute) => env.pick_scalar(*stage, *pick, attribute),
+        Expr::Call(Function::Coalesce, args) => {
+            args.iter().map(|arg| scalar(arg, env)).find(|s| *s != Scalar::Null).unwrap_or(Scalar::Null)
+        }
+        Expr::Chain(first, rest) => rest.iter().fold(scalar(first, env), |total, (op, operand)| {
+            match (total.value(), scalar(operand, env).value()) {
+                (Some(a), Some(b)) => {
+                    arithmetic(&a, *op, &b).map_or(Scalar::Other, |value| Scalar::from(&value))
+                }
+                _ => Scalar::Other,
+            }
+        }),
+        _ => Scalar::Other,
+    }
 }
 
 /// The value of an expression.
@@ -59,7 +148,10 @@ pub fn eval<'a>(expr: &'a Expr, env: &impl Env<'a>) -> Value<'a> {
             }
             total
         }
-        Expr::Compare(left, op, right) => truth_value(compare(&eval(left, env), *op, &eval(right, env), env)),
+        Expr::Compare(left, op, right) => match scalar(left, env).compare(scalar(right, env)) {
+            Ok(order) => truth_value(order.map(|order| holds(*op, order))),
+            Err(()) => truth_value(compare(&eval(left, env), *op, &eval(right, env), env)),
+        },
         Expr::IsNull(inner, negated) => Value::Bool(eval(inner, env).is_null() != *negated),
         Expr::In(inner, list, negated) => {
             let value = eval(inner, env);

@@ -1,6 +1,6 @@
 //! Sources to sinks: the only place with threads and channels.
 //!
-//! One thread reads and decodes ([`reader`]), one merges and deals out batches ([`feed`]), each shard runs an engine
+//! One thread reads and others decode ([`reader`]), one merges and deals out batches ([`feed`]), each shard runs an engine
 //! over its keys on a thread of its own ([`shard`]), and one puts the shards' outputs into the one order and writes
 //! ([`collect`]). All channels are bounded, so a slow writer slows the reader. With one thread everything runs in the
 //! caller's. Whatever fails on any thread ends the run, with what was found before it written.

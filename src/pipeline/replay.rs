@@ -53,7 +53,8 @@ pub struct Replay {
     pub settings: StreamSettings,
     /// The partitions, in the order of their numbers.
     pub inputs: Vec<Input>,
-    /// Engine shards. With one, all runs on the caller's thread; with more, each has a thread, and reading has another.
+    /// Engine shards. With one, all runs on the caller's thread; with more, each has a thread, as many others decode, and
+    /// reading has another.
     pub threads: usize,
     /// Events in a batch at most.
     pub batch_size: usize,
@@ -98,7 +99,11 @@ impl Replay {
         let first = |at: &PartitionSettings| Position { stream: at.stream, partition: at.number, offset: 0 };
         let inputs =
             self.inputs.into_iter().zip(&partitions).map(|(input, at)| (input.name, input.source, first(at)));
-        let reader = Reader::new(inputs, Decoder::new(set.schema(), &self.settings, hasher.clone()));
+        let mut decoder = Decoder::new(set.schema(), &self.settings);
+        if self.threads > 1 {
+            decoder = decoder.with_key_hashes(set.schema(), hasher.clone());
+        }
+        let reader = Reader::new(inputs, decoder);
         let flow = Flow {
             reader,
             ingest: Ingest::new(&partitions, self.max_buffered_events),
@@ -144,6 +149,7 @@ impl Flow<'_> {
 
     fn run_threads(mut self, engines: Vec<Engine>) -> Result<(ingest::Counters, Counters), Failure> {
         let (matches, progress) = (self.matches, self.progress);
+        let decoders = engines.len();
         thread::scope(|scope| {
             let (mut to_shards, mut from_shards, mut shards) = (Vec::new(), Vec::new(), Vec::new());
             for engine in engines {
@@ -160,7 +166,7 @@ impl Flow<'_> {
                 drop(writes);
                 written
             });
-            let mut arrivals = Guarded { reader: self.reader.ahead(), writer_lives };
+            let mut arrivals = Guarded { reader: self.reader.ahead(decoders), writer_lives };
             let mut to_shards = Remote { shards: to_shards };
             let fed = feed(
                 &mut arrivals,
@@ -194,7 +200,7 @@ fn sum(mut total: Counters, shard: Counters) -> Counters {
     total
 }
 
-/// A reader on another thread, which is waited for only as long as there is somebody to write for.
+/// A reader on other threads, which is waited for only as long as there is somebody to write for.
 struct Guarded {
     reader: ReadAhead,
     writer_lives: Receiver<()>,
@@ -202,13 +208,20 @@ struct Guarded {
 
 impl Arrivals for Guarded {
     fn next(&mut self, wanted: usize) -> Result<Arrival, Failure> {
-        let arrivals = self.reader.ask(wanted);
-        let arrival = select! {
-            recv(arrivals) -> arrival => arrival.unwrap_or(Err(Failure::Panicked))?,
-            recv(self.writer_lives) -> _ => return Err(closed()),
-        };
-        self.reader.arrived(&arrival);
+        let awaited = self.reader.ask(wanted).clone();
+        let arrival = self.receive(&awaited)?;
+        let mut arrival = self.receive(&arrival)??;
+        self.reader.arrived(&mut arrival);
         Ok(arrival)
+    }
+}
+
+impl Guarded {
+    fn receive<T>(&self, from: &Receiver<T>) -> Result<T, Failure> {
+        select! {
+            recv(from) -> received => received.map_err(|_| Failure::Panicked),
+            recv(self.writer_lives) -> _ => Err(closed()),
+        }
     }
 }
 

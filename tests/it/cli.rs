@@ -170,6 +170,86 @@ fn compressed_files_are_unpacked_with_all_their_members() {
     }
 }
 
+/// The events of `pairs` as CSV.
+fn csv_pairs(count: i64) -> String {
+    let row = |kind, ts, n| format!("{kind},{ts},1,{n},\"text, in \"\"quotes\"\"\n\"\r\n");
+    let rows = (0..count).map(|i| row("a", i * 20, i) + &row("b", i * 20 + 10, i));
+    std::iter::once("type,ts,k,n,note\n".to_owned()).chain(rows).collect()
+}
+
+#[test]
+fn csv_is_read_as_the_objects_that_its_header_makes_of_it() {
+    let object = |kind: &str, ts: i64, n: i64| {
+        format!(r#"{{"type":"{kind}","ts":{ts},"k":1,"n":{n},"note":"text, in \"quotes\"\n"}}"#) + "\n"
+    };
+    let json: String = (0..9_000).map(|i| object("a", i * 20, i) + &object("b", i * 20 + 10, i)).collect();
+    let csv = csv_pairs(9_000);
+    let gz = {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(csv.as_bytes()).unwrap();
+        encoder.finish().unwrap()
+    };
+    let place = Place::new(&[
+        ("p.seq", PAIRS.as_bytes()),
+        ("e.jsonl", json.as_bytes()),
+        ("e.csv", csv.as_bytes()),
+        ("e.CSV.gz", &gz),
+        ("e.csv.zst", &zstd::encode_all(csv.as_bytes(), 1).unwrap()),
+        ("e.txt", csv.as_bytes()),
+    ]);
+    let expected = place.run(&["replay", "-p", "p.seq", "-i", "e.jsonl"]).out;
+    assert_eq!(expected.lines().count(), 9_000);
+    for file in ["e.csv", "e.CSV.gz", "e.csv.zst"] {
+        assert!(place.run(&["replay", "-p", "p.seq", "-i", file]).out == expected, "{file}");
+    }
+    for (threads, batch) in [("1", "1"), ("2", "7"), ("5", "4096")] {
+        let args = ["replay", "-p", "p.seq", "-i", "e.csv", "--threads", threads, "--batch-size", batch];
+        assert!(place.run(&args).out == expected, "{threads} threads, batches of {batch}");
+    }
+    assert!(place.run(&["replay", "-p", "p.seq", "-i", "e.txt", "--format", "csv"]).out == expected);
+    assert!(place.run_with(&["replay", "-p", "p.seq", "--format", "csv"], csv.as_bytes()).out == expected);
+    assert!(place.run(&["replay", "-p", "p.seq", "-i", "e.jsonl", "--format", "jsonl"]).out == expected);
+    place.run(&["replay", "-p", "p.seq", "-i", "e.csv", "--format", "xml"]).says(2, "xml");
+}
+
+#[test]
+fn records_that_are_no_events_are_dead_letters_as_they_came() {
+    let csv = "type,ts,k,n\na,1,1,1\n\nb,2,1\nb,,1,2\nx\"y,3,1,3\n\"b\",\"4\n5\",1,4\r\nb,6,1,5\n\"open,7";
+    let place =
+        Place::new(&[("p.seq", PAIRS.as_bytes()), ("e.csv", csv.as_bytes()), ("bad.csv", b"\"a,b\n1,2\n")]);
+    let ran = place.run(&["replay", "-p", "p.seq", "-i", "e.csv", "--dead-letter", "d"]);
+    assert_eq!(ran.fields(), [r#"{"one":1,"two":5}"#]);
+    let dead: Vec<_> = place
+        .lines("d")
+        .iter()
+        .map(|d| (d["offset"].as_u64().unwrap(), d["reason"].to_string(), d["raw"].to_string()))
+        .collect();
+    let dead: Vec<_> =
+        dead.iter().map(|(offset, reason, raw)| (*offset, reason.as_str(), raw.as_str())).collect();
+    assert_eq!(
+        dead,
+        [
+            (1, r#""invalid CSV: 3 columns, where the header has 4""#, r#""b,2,1""#),
+            (2, r#""no event time: `ts` is missing""#, r#""b,,1,2""#),
+            (3, r#""invalid CSV: a quote within a field that does not begin with one""#, r#""x\"y,3,1,3""#),
+            (
+                4,
+                r#""invalid event time: `ts` is neither a whole number of milliseconds nor an RFC 3339 time""#,
+                r#""\"b\",\"4\n5\",1,4""#
+            ),
+            (
+                6,
+                r#""invalid CSV: a quoted field goes on after its closing quote, or has none""#,
+                r#""\"open,7""#
+            ),
+        ]
+    );
+    for threads in ["1", "2"] {
+        let ran = place.run(&["replay", "-p", "p.seq", "-i", "bad.csv", "--threads", threads]);
+        ran.says(1, "cannot read `bad.csv`: its header: invalid CSV");
+    }
+}
+
 #[test]
 fn inputs_are_partitions_of_streams() {
     let pattern = "pattern all from logins match e: any select e.n as n, e.@stream as s, e.@partition as p, e.@offset as o";

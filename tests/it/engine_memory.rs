@@ -1,95 +1,10 @@
 //! What the engine holds: partial matches, and the events they need. When all windows have closed that is nothing,
 //! whatever the pattern, and in between no more than what is still waited for.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
-
-use sequor::engine::{Engine, MatchSink, MatchView, Order, PatternSet};
-use sequor::event::decode::Decoder;
-use sequor::event::key::KeyHasher;
-use sequor::event::record::StreamSettings;
-use sequor::event::{Position, TimeSpan};
-use sequor::ingest::{Ingest, PartitionSettings};
-use sequor::pattern::plan::{Plan, Skip};
-use sequor::pattern::{Limits, compile};
+use sequor::pattern::plan::Skip;
 
 use crate::generate::Case;
-
-/// Counts what is found.
-#[derive(Default)]
-struct Count(usize);
-
-impl MatchSink for Count {
-    fn take(&mut self, _: Order, found: &MatchView<'_>) {
-        let mut json = Vec::new();
-        found.write_json(&mut json);
-        assert_eq!(json.last(), Some(&b'}'));
-        self.0 += 1;
-    }
-}
-
-/// An engine with its inputs.
-struct Run {
-    engine: Engine,
-    decoder: Decoder,
-    ingest: Ingest,
-    /// By partition, where its next line stands.
-    next: Vec<Position>,
-    found: Count,
-}
-
-impl Run {
-    /// With a partition for each of the streams.
-    fn new(plans: Vec<Plan>, settings: &StreamSettings, streams: &[&str]) -> Run {
-        let names: Vec<String> =
-            streams.iter().map(|s| s.to_string()).collect::<BTreeSet<_>>().into_iter().collect();
-        let set = Arc::new(PatternSet::new(plans, settings, &names));
-        let hasher = KeyHasher::default();
-        let rank = |stream: &str| names.iter().position(|name| name == stream).unwrap() as u32;
-        let next =
-            (0..).zip(streams).map(|(partition, s)| Position { stream: rank(s), partition, offset: 0 });
-        let next: Vec<Position> = next.collect();
-        let of = |p: &Position| PartitionSettings {
-            stream: p.stream,
-            number: p.partition,
-            out_of_orderness: settings.out_of_orderness,
-        };
-        Run {
-            decoder: Decoder::new(set.schema(), settings, hasher.clone()),
-            engine: Engine::new(set, hasher, 0, 1),
-            ingest: Ingest::new(&next.iter().map(of).collect::<Vec<_>>(), usize::MAX),
-            next,
-            found: Count::default(),
-        }
-    }
-
-    /// With one partition.
-    fn of(text: &str) -> Run {
-        let compiled = compile(text, &Limits::default());
-        assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);
-        Run::new(compiled.plans, &StreamSettings::default(), &["events"])
-    }
-
-    fn lines(&mut self, partition: usize, lines: Vec<u8>) {
-        let decoded = self.decoder.decode(lines, self.next[partition]);
-        self.next[partition].offset += decoded.lines;
-        self.ingest.push(partition, decoded).unwrap();
-        self.take();
-    }
-
-    fn take(&mut self) {
-        while let Some(batch) = self.ingest.batch(7) {
-            self.engine.process(&batch, &mut self.found);
-        }
-        self.ingest.rejected();
-    }
-
-    fn end(&mut self) {
-        (0..self.next.len()).for_each(|partition| self.ingest.end(partition));
-        self.take();
-        self.engine.finish(&mut self.found);
-    }
-}
+use crate::stepwise::Run;
 
 #[test]
 fn nothing_is_held_when_all_windows_have_closed() {
@@ -101,11 +16,6 @@ fn nothing_is_held_when_all_windows_have_closed() {
         if compiled.plans.iter().any(|plan| plan.within.is_none()) {
             continue;
         }
-        let settings = StreamSettings {
-            type_field: case.settings.type_field.clone(),
-            time_field: case.settings.time_field.clone(),
-            out_of_orderness: TimeSpan(case.settings.out_of_orderness_ms),
-        };
         let skip = match compiled.plans[0].skip {
             Skip::NoSkip => 0,
             Skip::ToNext => 1,
@@ -113,15 +23,11 @@ fn nothing_is_held_when_all_windows_have_closed() {
             Skip::ToFirst(_) => 3,
             Skip::ToLast(_) => 4,
         };
-        let streams: Vec<&str> = case.inputs.iter().map(|input| input.stream.as_str()).collect();
-        let mut run = Run::new(compiled.plans, &settings, &streams);
-        for (partition, input) in case.inputs.iter().enumerate() {
-            input.lines.iter().for_each(|line| run.lines(partition, [line, &b"\n"[..]].concat()));
-        }
-        run.end();
+        let mut run = Run::of_case(&case);
+        run.all_lines(&case);
         assert_eq!(run.engine.held(), (0, 0, 0), "seed {seed}\n{}", case.text());
         seen[skip][0] += 1;
-        seen[skip][1] += usize::from(run.found.0 > 0);
+        seen[skip][1] += usize::from(run.found.count > 0);
     }
     assert!(seen.iter().flatten().all(|&count| count >= 50), "hardly any of some kind: {seen:?}");
 }
@@ -147,7 +53,7 @@ fn nothing_is_held_of_many_keys_that_came_and_went() {
     run.end();
     assert_eq!(run.engine.held(), (0, 0, 0));
     // A lone `a` times out; with a `b` there are the match of `q`, the absence of `c`, and a loop that times out.
-    assert_eq!(run.found.0, KEYS / 2 + 3 * (KEYS / 2));
+    assert_eq!(run.found.count, KEYS / 2 + 3 * (KEYS / 2));
 }
 
 #[test]
@@ -162,7 +68,7 @@ fn without_a_window_only_what_still_waits_is_held() {
     }
     run.lines(0, b"{\"type\":\"a\",\"ts\":100000,\"k\":-1}\n".to_vec());
     run.end();
-    assert_eq!(run.found.0, 500);
+    assert_eq!(run.found.count, 500);
     assert_eq!(run.engine.held(), (1, 1, 1), "the last `a` waits for ever");
 }
 
@@ -222,6 +128,6 @@ fn more_states_than_a_table_keeps_find_the_same_matches() {
         }
         1 + ending_at.iter().sum::<usize>()
     };
-    assert_eq!(run.found.0, orders.iter().map(rising).sum::<usize>());
+    assert_eq!(run.found.count, orders.iter().map(rising).sum::<usize>());
     assert_eq!(run.engine.held(), (0, 0, 0));
 }

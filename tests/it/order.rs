@@ -3,7 +3,6 @@
 
 use proptest::prelude::*;
 use sequor::event::decode::{Decoded, Decoder};
-use sequor::event::key::KeyHasher;
 use sequor::event::record::StreamSettings;
 use sequor::event::{Position, Schema, TimeSpan, Timestamp};
 use sequor::ingest::{BufferFull, Ingest, PartitionSettings, RejectedKind};
@@ -26,7 +25,7 @@ fn decode(lines: &[Line], stream: u32, partition: u32, offset: u64) -> Decoded {
         .iter()
         .map(|line| line.map_or("oops\n".to_owned(), |time| format!("{{\"ts\":{time}}}\n")))
         .collect();
-    let mut decoder = Decoder::new(&Schema::default(), &StreamSettings::default(), KeyHasher::default());
+    let mut decoder = Decoder::new(&Schema::default(), &StreamSettings::default());
     decoder.decode(text.into_bytes(), Position { stream, partition, offset })
 }
 

@@ -22,6 +22,8 @@ pub struct DeadLetter {
 pub enum Reason {
     /// It is no JSON; what the JSON parser says.
     InvalidJson(String),
+    /// It is no record of CSV, or not one of its file; why.
+    InvalidCsv(String),
     /// It is JSON, but no object.
     NotAnObject,
     /// The named time field is missing or null.
@@ -36,6 +38,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Reason::InvalidJson(why) => write!(f, "invalid JSON: {why}"),
+            Reason::InvalidCsv(why) => write!(f, "invalid CSV: {why}"),
             Reason::NotAnObject => write!(f, "not a JSON object"),
             Reason::NoTime(field) => write!(f, "no event time: `{field}` is missing"),
             Reason::InvalidTime(field) => write!(
@@ -66,7 +69,7 @@ impl DeadLetter {
 }
 
 /// Appends a JSON string.
-fn write_text(text: &str, out: &mut Vec<u8>) {
+pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
     // Writing to memory does not fail.
     let _ = serde_json::to_writer(out, text);
 }

@@ -7,7 +7,7 @@ use crate::event::{FieldPath, Schema, Segment};
 /// The deepest path that is taken from an event: walking it is a recursion. Patterns may not name a longer one.
 const DEPTH_MAX: usize = 200;
 
-/// The number of a node in its tree; 0 is the whole event.
+/// The number of a node in its tree.
 pub(super) type NodeId = u32;
 
 /// The wanted parts of an event.
@@ -36,6 +36,9 @@ pub(super) struct Node {
 }
 
 impl Tree {
+    /// The whole event.
+    pub(super) const ROOT: NodeId = 0;
+
     /// The tree of a schema's fields and of the two fields that every event is read for.
     pub(super) fn new(schema: &Schema, type_field: &FieldPath, time_field: &FieldPath) -> Tree {
         let mut tree = Tree { nodes: vec![Node::default()] };
@@ -47,6 +50,12 @@ impl Tree {
         tree
     }
 
+    /// The number of its nodes.
+    pub(super) fn len(&self) -> usize {
+        self.nodes.len()
+    }
+
+    #[inline(always)]
     pub(super) fn node(&self, id: NodeId) -> &Node {
         &self.nodes[id as usize]
     }
@@ -93,8 +102,8 @@ impl Tree {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Names {
     /// Each with some of its bytes as one number, which tells most names apart.
-    list: Vec<(u64, Box<str>, u32)>,
-    map: HashMap<Box<str>, u32, ahash::RandomState>,
+    list: Vec<(u64, Box<[u8]>, u32)>,
+    map: HashMap<Box<[u8]>, u32, ahash::RandomState>,
 }
 
 impl Names {
@@ -105,22 +114,23 @@ impl Names {
     }
 
     #[inline(always)]
-    pub(super) fn get(&self, name: &str) -> Option<u32> {
+    pub(super) fn get(&self, name: &[u8]) -> Option<u32> {
         if self.list.len() > Self::SHORT {
             return self.map.get(name).copied();
         }
-        let ends = ends(name.as_bytes());
-        let same = |known: &str| known.len() == name.len() && (name.len() <= 8 || known == name);
+        let ends = ends(name);
+        let same = |known: &[u8]| known.len() == name.len() && (name.len() <= 8 || known == name);
         self.list.iter().find(|(e, known, _)| *e == ends && same(known)).map(|(_, _, number)| *number)
     }
 
     /// The number that a name has, or else gets.
     pub(super) fn get_or_insert(&mut self, name: &str, number: u32) -> u32 {
         const FIRST_LONG: usize = Names::SHORT + 1;
+        let name = name.as_bytes();
         if let Some(known) = self.get(name) {
             return known;
         }
-        self.list.push((ends(name.as_bytes()), name.into(), number));
+        self.list.push((ends(name), name.into(), number));
         match self.list.len() {
             ..=Self::SHORT => {}
             FIRST_LONG => {

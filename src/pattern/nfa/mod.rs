@@ -19,7 +19,7 @@ pub use growth::{Cause, Growth, growth};
 pub type PositionId = u32;
 
 /// The automaton of one pattern.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Automaton {
     /// The positions. Edges point into them.
     pub positions: Vec<Position>,
@@ -28,7 +28,7 @@ pub struct Automaton {
 }
 
 /// One occurrence of a stage.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Position {
     /// The stage that accepts here.
     pub stage: StageId,
@@ -39,7 +39,7 @@ pub struct Position {
 }
 
 /// A wait.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Edge {
     /// What is waited for.
     pub target: Target,
@@ -63,7 +63,7 @@ impl Edge {
 }
 
 /// What is waited for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Target {
     /// An event that this position accepts.
     Position(PositionId),

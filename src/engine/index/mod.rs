@@ -1,0 +1,206 @@
+//! Which of many patterns an event may change something for: found by the values and numbers that they ask for, so that
+//! patterns that cannot react cost nothing. What is found may be too much, never too little: conditions are evaluated.
+
+mod need;
+mod ranges;
+#[cfg(test)]
+mod tests;
+
+use self::need::{Anchor, Guard, Kind, Range, Token, number};
+pub(crate) use self::need::{Need, Tokens};
+use self::ranges::Ranges;
+use crate::event::Row;
+
+/// An index of patterns.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Index {
+    /// Those with a condition that only evaluating it can tell of, or that see every event.
+    always: Vec<u32>,
+    units: Vec<Unit>,
+    /// Whether something was added since `finish`.
+    is_open: bool,
+}
+
+/// What is looked up in one way, and has the same guards.
+#[derive(Debug, Clone)]
+struct Unit {
+    slot: usize,
+    guards: Box<[Guard]>,
+    by: By,
+    /// All of its patterns.
+    patterns: Vec<u32>,
+}
+
+#[derive(Debug, Clone)]
+enum By {
+    Value(Kind, Values),
+    Number(Ranges),
+}
+
+/// Patterns by the values that they ask for.
+#[derive(Debug, Clone, Default)]
+struct Values {
+    /// Token, and which of the entries.
+    groups: hashbrown::HashTable<(Token, u32, u32)>,
+    entries: Vec<Entry>,
+    /// While they are gathered.
+    gathered: Vec<(Token, Entry)>,
+}
+
+/// A condition of a pattern behind a look-up.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    pattern: u32,
+    /// The field that has to be in `range` besides.
+    slot: u32,
+    range: Range,
+}
+
+/// No field has to be in a range.
+const NO_SLOT: u32 = u32::MAX;
+
+impl Entry {
+    #[inline]
+    fn may_hold(&self, row: &Row<'_>) -> bool {
+        self.slot == NO_SLOT || number(row.slots[self.slot as usize]).is_some_and(|x| x.meets(self.range))
+    }
+}
+
+impl Index {
+    /// Adds a pattern that every event may change something for.
+    pub(crate) fn add_always(&mut self, pattern: u32) {
+        self.always.push(pattern);
+    }
+
+    /// Adds a pattern by what a condition of it needs. Conditions of one pattern are added in a row.
+    pub(crate) fn add(&mut self, pattern: u32, need: &Need) {
+        self.is_open = true;
+        let (slot, range) = need.besides.map_or((NO_SLOT, Range::ALL), |(slot, range)| (slot as u32, range));
+        let entry = Entry { pattern, slot, range };
+        match &need.anchor {
+            Anchor::Equal(slot, kind, tokens) => {
+                let fits = |by: &By| matches!(by, By::Value(other, _) if other == kind);
+                let unit = self.unit(*slot, need, fits, || By::Value(*kind, Values::default()));
+                unit.add(pattern);
+                if let By::Value(_, values) = &mut unit.by {
+                    values.gathered.extend(tokens.iter().map(|&token| (token, entry)));
+                }
+            }
+            Anchor::Within(slot, range) => {
+                let fits = |by: &By| matches!(by, By::Number(_));
+                let unit = self.unit(*slot, need, fits, || By::Number(Ranges::default()));
+                unit.add(pattern);
+                if let By::Number(ranges) = &mut unit.by {
+                    ranges.add(*range, entry);
+                }
+            }
+        }
+    }
+
+    fn unit(
+        &mut self,
+        slot: usize,
+        need: &Need,
+        fits: impl Fn(&By) -> bool,
+        by: impl FnOnce() -> By,
+    ) -> &mut Unit {
+        let same = |unit: &Unit| unit.slot == slot && *unit.guards == *need.guards && fits(&unit.by);
+        let at = self.units.iter().position(same).unwrap_or_else(|| {
+            let guards = need.guards.as_slice().into();
+            self.units.push(Unit { slot, guards, by: by(), patterns: Vec::new() });
+            self.units.len() - 1
+        });
+        &mut self.units[at]
+    }
+
+    /// Whether nothing was added since `finish`.
+    pub(crate) fn is_finished(&self) -> bool {
+        !self.is_open
+    }
+
+    /// Has to be called when all patterns have been added. More can be added afterwards.
+    pub(crate) fn finish(&mut self) {
+        self.is_open = false;
+        for unit in &mut self.units {
+            match &mut unit.by {
+                By::Value(_, values) => values.finish(),
+                By::Number(ranges) => ranges.finish(),
+            }
+        }
+    }
+
+    /// Tells the patterns that an event may change something for, each once, in their order.
+    #[inline]
+    pub(crate) fn concerned(&self, row: &Row<'_>, tokens: &Tokens, into: &mut Vec<u32>) {
+        into.clear();
+        into.extend_from_slice(&self.always);
+        let mut sources = usize::from(!into.is_empty());
+        for unit in &self.units {
+            let before = into.len();
+            unit.concerned(row, tokens, into);
+            sources += into.len() - before;
+        }
+        if sources > 1 {
+            into.sort_unstable();
+            into.dedup();
+        }
+    }
+}
+
+impl Unit {
+    fn add(&mut self, pattern: u32) {
+        if self.patterns.last() != Some(&pattern) {
+            self.patterns.push(pattern);
+        }
+    }
+
+    #[inline]
+    fn concerned(&self, row: &Row<'_>, tokens: &Tokens, into: &mut Vec<u32>) {
+        if !self.guards.iter().all(|&(slot, kind)| kind.suits(row.slots[slot])) {
+            into.extend_from_slice(&self.patterns);
+            return;
+        }
+        let mut take = |entry: &Entry| {
+            if entry.may_hold(row) {
+                into.push(entry.pattern);
+            }
+        };
+        match &self.by {
+            By::Value(kind, values) => {
+                if let Some(token) = tokens.of_field(row, self.slot, *kind) {
+                    values.of(token).iter().for_each(take);
+                }
+            }
+            By::Number(ranges) => {
+                if let Some(number) = number(row.slots[self.slot]) {
+                    ranges.with(number, &mut take);
+                }
+            }
+        }
+    }
+}
+
+impl Values {
+    fn finish(&mut self) {
+        let mut gathered = std::mem::take(&mut self.gathered);
+        gathered.sort_by_key(|(token, _)| *token);
+        for added in gathered.chunk_by(|a, b| a.0 == b.0) {
+            let token = added[0].0;
+            let from = self.entries.len() as u32;
+            let known = self.groups.entry(token, |group| group.0 == token, |group| group.0);
+            let group = known.or_insert((token, from, from)).into_mut();
+            // A group lies in one piece: one that grows moves to the end, and its old place is not used again.
+            self.entries.extend_from_within(group.1 as usize..group.2 as usize);
+            self.entries.extend(added.iter().map(|(_, entry)| *entry));
+            (group.1, group.2) = (from, self.entries.len() as u32);
+        }
+    }
+
+    #[inline]
+    fn of(&self, token: Token) -> &[Entry] {
+        match self.groups.find(token, |group| group.0 == token) {
+            Some(&(_, from, to)) => &self.entries[from as usize..to as usize],
+            None => &[],
+        }
+    }
+}
