@@ -84,7 +84,8 @@ impl Bench {
     /// Puts decoded events in order and gives them on in batches.
     pub(crate) fn order(&self, decoded: Vec<Decoded>, mut take: impl FnMut(Batch)) -> Result<(), BufferFull> {
         let mut ingest = Ingest::new(&[self.partition], usize::MAX);
-        for stretch in decoded {
+        for mut stretch in decoded {
+            self.set.prepare(&mut stretch.block, None);
             ingest.push(0, stretch)?;
             while let Some(batch) = ingest.batch(BATCH_LEN) {
                 take(batch);

@@ -19,7 +19,7 @@ fuzz_target!(|input: (u64, &[u8])| {
     let (cuts, bytes) = input;
     let (schema, paths) = schema();
     let hasher = KeyHasher::default();
-    let mut decoder = Decoder::new(&schema, &StreamSettings::default()).with_key_hashes(&schema, hasher.clone());
+    let mut decoder = Decoder::new(&schema, &StreamSettings::default());
     let first = Position { stream: 1, partition: 2, offset: 0 };
     let whole = decoder.decode(bytes.to_vec(), first);
 

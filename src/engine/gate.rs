@@ -11,7 +11,7 @@ use crate::event::{Slot, TypeId};
 const PREDICATES_MAX: usize = 16;
 
 /// What is asked of the events of one type.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) enum Gate {
     /// They concern nobody.
     Closed,

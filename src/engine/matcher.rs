@@ -1,5 +1,6 @@
 //! One pattern at work in one shard, by either store of partial matches: the same events give the same matches.
 
+use super::deadlines::Deadlines;
 use super::runner::{Found, Runner, Scratch};
 use super::saved::{Damaged, Loader};
 use super::set::{PatternSet, Shape};
@@ -10,6 +11,25 @@ use super::truths::{Current, KeyHash};
 use crate::event::Timestamp;
 use crate::event::key::KeyHasher;
 use crate::pattern::nfa::Storage;
+
+/// A time at which windows close.
+pub(crate) struct Closing<'a> {
+    pub(crate) at: Timestamp,
+    /// The number of the pattern.
+    pub(crate) number: u32,
+    /// Counts events and deadlines.
+    pub(crate) moment: u64,
+    pub(crate) set: &'a PatternSet,
+    pub(crate) hasher: &'a KeyHasher,
+}
+
+/// What a key is loaded into besides its pattern.
+pub(crate) struct Restoring<'a> {
+    pub(crate) set: &'a PatternSet,
+    pub(crate) hasher: &'a KeyHasher,
+    /// That of the pattern's shape.
+    pub(crate) table: &'a mut Table,
+}
 
 /// One pattern in one shard.
 #[derive(Debug)]
@@ -26,15 +46,6 @@ impl Matcher {
         match set.patterns[number as usize].storage {
             Storage::Sets if !set.runs_only => Matcher::Sets(Box::new(SetRunner::new(number))),
             _ => Matcher::Runs(Runner::new(number)),
-        }
-    }
-
-    /// The time of the next deadline that may be due.
-    #[inline]
-    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        match self {
-            Matcher::Runs(runner) => runner.next_deadline(),
-            Matcher::Sets(runner) => runner.next_deadline(),
         }
     }
 
@@ -62,7 +73,7 @@ impl Matcher {
         }
     }
 
-    /// Takes an event. The time of the next deadline, if there was none before. The table is that of the pattern's shape.
+    /// Takes an event. Whether a window is counted from it now. The table is that of the pattern's shape.
     #[inline]
     pub(crate) fn event(
         &mut self,
@@ -72,31 +83,36 @@ impl Matcher {
         scratch: &mut Scratch,
         store: &mut Store,
         found: &mut Vec<Found>,
-    ) -> Option<Timestamp> {
+    ) -> bool {
         match self {
             Matcher::Runs(runner) => runner.event(event, key, table, scratch, store, found),
             Matcher::Sets(runner) => runner.event(event, key, table, &mut scratch.truths, store, found),
         }
     }
 
-    /// Closes what the deadlines at `at` close.
-    #[expect(clippy::too_many_arguments, reason = "the parts of a shard")]
-    pub(crate) fn deadlines(
+    /// Closes the window that is counted from a kept event.
+    pub(crate) fn close(
         &mut self,
-        at: Timestamp,
-        moment: u64,
-        set: &PatternSet,
-        hasher: &KeyHasher,
+        closing: &Closing<'_>,
+        begun: u32,
         table: &Table,
         scratch: &mut Scratch,
         store: &mut Store,
         found: &mut Vec<Found>,
     ) {
         match self {
-            Matcher::Runs(runner) => {
-                runner.deadlines(at, moment, set, hasher, table, scratch, store, found);
+            Matcher::Runs(runner) => runner.close(closing, begun, table, scratch, store, found),
+            Matcher::Sets(runner) => {
+                runner.close(closing, begun, store);
+                scratch.closed.push(closing.number);
             }
-            Matcher::Sets(runner) => runner.deadlines(at, set, hasher, store),
+        }
+    }
+
+    /// Forgets what was closed, once everything has been that closes at one time.
+    pub(crate) fn release(&mut self, store: &mut Store) {
+        if let Matcher::Sets(runner) = self {
+            runner.release(store);
         }
     }
 
@@ -113,14 +129,13 @@ impl Matcher {
         &mut self,
         bytes: &[u8],
         loader: &mut Loader,
-        set: &PatternSet,
-        hasher: &KeyHasher,
-        table: &mut Table,
+        restoring: Restoring<'_>,
+        deadlines: &mut Deadlines,
         store: &mut Store,
     ) -> Result<(), Damaged> {
         match self {
-            Matcher::Runs(runner) => runner.load(bytes, loader, set, hasher, table, store),
-            Matcher::Sets(runner) => runner.load(bytes, loader, set, hasher, table, store),
+            Matcher::Runs(runner) => runner.load(bytes, loader, restoring, deadlines, store),
+            Matcher::Sets(runner) => runner.load(bytes, loader, restoring, deadlines, store),
         }
     }
 

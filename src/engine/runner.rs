@@ -6,13 +6,14 @@ use hashbrown::hash_table::Entry;
 use super::deadlines::Deadlines;
 use super::key_state::{KeyState, Visit, some_event};
 use super::matched::Kind;
+use super::matcher::{Closing, Restoring};
 use super::saved::{Damaged, Loader, runs};
-use super::set::{Compiled, PatternSet, Shape};
+use super::set::{Compiled, Shape};
 use super::skip;
 use super::store::{NONE, Store};
 use super::table::{DEAD, NOTHING, START, StateId, Table, Take};
 use super::truths::{Current, KeyHash, Truths};
-use crate::event::key::{KeyHasher, has_key, same_key};
+use crate::event::key::{has_key, same_key};
 use crate::event::{Row, Timestamp};
 use crate::pattern::plan::{Skip, Within};
 
@@ -37,6 +38,8 @@ pub(crate) struct Scratch {
     moved: Vec<(StateId, u32)>,
     /// The last steps of complete matches.
     complete: Vec<u32>,
+    /// Patterns that have something to release when all that closes at one time is closed.
+    pub(crate) closed: Vec<u32>,
 }
 
 /// One pattern in one shard.
@@ -45,17 +48,11 @@ pub(crate) struct Runner {
     number: u32,
     /// The first group of each key.
     keys: HashTable<u32>,
-    deadlines: Deadlines,
 }
 
 impl Runner {
     pub(crate) fn new(number: u32) -> Runner {
-        Runner { number, keys: HashTable::new(), deadlines: Deadlines::default() }
-    }
-
-    /// The time of the next deadline that may be due.
-    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        self.deadlines.next()
+        Runner { number, keys: HashTable::new() }
     }
 
     /// How many keys hold something.
@@ -68,7 +65,7 @@ impl Runner {
         self.keys.iter().map(|&first| KeyState { first, hash: 0 }.runs(store).count()).sum()
     }
 
-    /// Takes an event. The time of the next deadline, if there was none before.
+    /// Takes an event. Whether a window is counted from it now.
     #[inline]
     pub(crate) fn event(
         &mut self,
@@ -78,15 +75,11 @@ impl Runner {
         scratch: &mut Scratch,
         store: &mut Store,
         found: &mut Vec<Found>,
-    ) -> Option<Timestamp> {
+    ) -> bool {
         let pattern = &event.set.patterns[self.number as usize];
         // Where no wait is strict, an event that no condition is true of changes nothing.
-        if !(scratch.truths.ask(event, pattern) || pattern.sees_all) {
-            return None;
-        }
-        let before = self.deadlines.next();
-        self.concerned(event, pattern, key, table, scratch, store, found);
-        if before.is_none() { self.deadlines.next() } else { None }
+        (scratch.truths.ask(event, pattern) || pattern.sees_all)
+            && self.concerned(event, pattern, key, table, scratch, store, found)
     }
 
     /// Takes an event that some condition may be true of.
@@ -99,21 +92,21 @@ impl Runner {
         scratch: &mut Scratch,
         store: &mut Store,
         found: &mut Vec<Found>,
-    ) {
-        let Scratch { truths, moved, complete } = scratch;
+    ) -> bool {
+        let Scratch { truths, moved, complete, .. } = scratch;
         let shape = &event.set.shapes[pattern.shape as usize];
         let mut step = Step { event, pattern, shape, truths, table, moved, complete, is_grown: false };
         let begin =
             step.truths.cell(step.table, shape, START).unwrap_or_else(|| step.cell(store, START, NONE));
         if begin == NOTHING && self.keys.is_empty() {
-            return;
+            return false;
         }
         let hash = key.get(&event.row) as u32;
         let is_same = |&first: &u32| is_key(store, first, hash, &event.row, key.slots());
         let entry = self.keys.entry(spread(hash), is_same, |&first| spread(store.groups[first].hash));
         let first = match &entry {
             Entry::Occupied(entry) => *entry.get(),
-            Entry::Vacant(_) if begin == NOTHING => return,
+            Entry::Vacant(_) if begin == NOTHING => return false,
             Entry::Vacant(_) => NONE,
         };
         let mut state = KeyState { first, hash };
@@ -128,11 +121,6 @@ impl Runner {
         for (to, node) in moved.drain(..) {
             state.add(store, to, node);
         }
-        if let Some(within) = pattern.within
-            && if within.between_events { is_grown } else { is_opened }
-        {
-            self.deadlines.push(event.row.head.time.plus(within.span), event.kept.get(), event.sequence);
-        }
         settle(&mut state, complete, pattern.skip, event.moment, store);
         let number = self.number;
         found.extend(complete.drain(..).map(|node| Found { pattern: number, kind: Kind::Match, node }));
@@ -145,40 +133,37 @@ impl Runner {
             Entry::Vacant(entry) if state.first != NONE => drop(entry.insert(state.first)),
             Entry::Vacant(_) => {}
         }
+        pattern.within.is_some_and(|within| if within.between_events { is_grown } else { is_opened })
     }
 
-    /// Closes what the deadlines at `at` close.
-    pub(crate) fn deadlines(
+    /// Closes the window that is counted from a kept event.
+    pub(crate) fn close(
         &mut self,
-        at: Timestamp,
-        moment: u64,
-        set: &PatternSet,
-        hasher: &KeyHasher,
+        closing: &Closing<'_>,
+        begun: u32,
         table: &Table,
         scratch: &mut Scratch,
         store: &mut Store,
         found: &mut Vec<Found>,
     ) {
-        let pattern = &set.patterns[self.number as usize];
+        let number = self.number;
+        let pattern = &closing.set.patterns[number as usize];
         let Some(within) = pattern.within else { return };
-        let slots = &set.schema().keys[pattern.key];
+        let slots = &closing.set.schema().keys[pattern.key];
+        let row = store.row(begun);
+        let hash = closing.hasher.hash(&row, slots) as u32;
+        let is_same = |&first: &u32| is_key(store, first, hash, &row, slots);
+        let Ok(mut entry) = self.keys.find_entry(spread(hash), is_same) else { return };
+        let mut state = KeyState { first: *entry.get(), hash };
         let complete = &mut scratch.complete;
-        while let Some(event) = self.deadlines.pop(at, within.span, store) {
-            let row = store.row(event);
-            let hash = hasher.hash(&row, slots) as u32;
-            let is_same = |&first: &u32| is_key(store, first, hash, &row, slots);
-            let Ok(mut entry) = self.keys.find_entry(spread(hash), is_same) else { continue };
-            let mut state = KeyState { first: *entry.get(), hash };
-            let number = self.number;
-            state.visit(store, &mut Close { at, within, number, pattern, table, complete, found });
-            settle(&mut state, complete, pattern.skip, moment, store);
-            found.extend(complete.drain(..).map(|node| Found { pattern: number, kind: Kind::Match, node }));
-            if state.first == NONE {
-                entry.remove();
-                self.shrink(store);
-            } else {
-                *entry.get_mut() = state.first;
-            }
+        state.visit(store, &mut Close { at: closing.at, within, number, pattern, table, complete, found });
+        settle(&mut state, complete, pattern.skip, closing.moment, store);
+        found.extend(complete.drain(..).map(|node| Found { pattern: number, kind: Kind::Match, node }));
+        if state.first == NONE {
+            entry.remove();
+            self.shrink(store);
+        } else {
+            *entry.get_mut() = state.first;
         }
     }
 
@@ -198,11 +183,11 @@ impl Runner {
         &mut self,
         bytes: &[u8],
         loader: &mut Loader,
-        set: &PatternSet,
-        hasher: &KeyHasher,
-        table: &mut Table,
+        restoring: Restoring<'_>,
+        deadlines: &mut Deadlines,
         store: &mut Store,
     ) -> Result<(), Damaged> {
+        let Restoring { set, hasher, table } = restoring;
         let pattern = &set.patterns[self.number as usize];
         let slots = &set.schema().keys[pattern.key];
         let mut key = runs::load(loader, bytes, pattern, set, store, table)?;
@@ -218,7 +203,8 @@ impl Runner {
             for run in key.runs(store) {
                 let step = store.nodes[run];
                 let event = if within.between_events { step.event } else { step.first };
-                self.deadlines.load(store.time(event).plus(within.span), event, store.sequence(event));
+                let at = store.time(event).plus(within.span);
+                deadlines.load(at, self.number, event, store.sequence(event));
             }
         }
         self.keys.insert_unique(spread(hash), key.first, |&first| spread(store.groups[first].hash));

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::condition::{Condition, Predicates, Types};
+use super::gate::Gate;
 use super::index::{Need, Tokens};
 use super::matched::Labels;
 use super::path::Surroundings;
 use super::route::Routes;
+use crate::event::key::KeyHasher;
 use crate::event::record::StreamSettings;
-use crate::event::{FieldPath, Schema, TypeId};
+use crate::event::{Block, FieldPath, Schema, TimeSpan, TypeId};
 use crate::pattern::expr::{Attribute, Expr};
 use crate::pattern::nfa::{self, Automaton, Storage};
 use crate::pattern::plan::{Plan, Skip, Within};
@@ -42,6 +44,10 @@ pub struct PatternSet {
     pub(crate) kept_fields: usize,
     /// Whether partial matches are never held as sets.
     pub(crate) runs_only: bool,
+    /// The lengths of windows, each once.
+    pub(crate) windows: Vec<TimeSpan>,
+    /// By type.
+    gates: Vec<Gate>,
     schema: Schema,
     types: hashbrown::HashMap<String, TypeId, ahash::RandomState>,
     /// The number of a shape.
@@ -56,6 +62,8 @@ pub(crate) struct Compiled {
     pub(crate) version: u64,
     /// The number of its shape.
     pub(crate) shape: u32,
+    /// The number of its window's length.
+    pub(crate) window: u32,
     pub(crate) within: Option<Within>,
     pub(crate) skip: Skip,
     pub(crate) emit_timeouts: bool,
@@ -111,6 +119,8 @@ impl PatternSet {
             tokens: Tokens::default(),
             kept_fields: 0,
             runs_only: false,
+            windows: Vec::new(),
+            gates: Vec::new(),
             schema: Schema::default(),
             types: hashbrown::HashMap::default(),
             shape_numbers: hashbrown::HashMap::default(),
@@ -118,6 +128,7 @@ impl PatternSet {
         };
         plans.into_iter().for_each(|plan| set.add(plan));
         set.routes.finish();
+        set.make_gates(|_| true);
         set
     }
 
@@ -134,6 +145,8 @@ impl PatternSet {
             tokens: self.tokens.clone(),
             kept_fields: self.kept_fields,
             runs_only: self.runs_only,
+            windows: self.windows.clone(),
+            gates: self.gates.clone(),
             schema: self.schema.clone(),
             types: self.types.clone(),
             shape_numbers: self.shape_numbers.clone(),
@@ -141,7 +154,49 @@ impl PatternSet {
         };
         set.add(plan);
         set.routes.finish();
+        if let Some(new) = set.patterns.last().map(Arc::clone) {
+            set.make_gates(|kind| new.sees_all || new.atoms.iter().any(|atom| atom.types.has(kind)));
+        }
         set
+    }
+
+    /// Makes the gates of new types, and those of others anew.
+    fn make_gates(&mut self, anew: impl Fn(TypeId) -> bool) {
+        let kinds = TypeId::FIRST_NAMED + self.schema.types.len() as u32;
+        for kind in (0..kinds).map(TypeId) {
+            let known = self.gates.len() > kind.0 as usize;
+            if !known {
+                self.gates.push(Gate::new(kind, self));
+            } else if anew(kind) {
+                self.gates[kind.0 as usize] = Gate::new(kind, self);
+            }
+        }
+    }
+
+    /// Asks once for all shards what the events of a block say by themselves: which may concern some pattern, and, where
+    /// several shards have to tell which are their own, the hashes of those events' keys. A block that was not prepared
+    /// is as good, but each of its events is looked at.
+    pub fn prepare(&self, block: &mut Block, hasher: Option<&KeyHasher>) {
+        let mut concerns = vec![0_u64; block.heads.len().div_ceil(64)];
+        for (row, head) in block.heads.iter().enumerate() {
+            // A type that only a later set names is like one that none names.
+            let gate = self.gates.get(head.kind.0 as usize).unwrap_or(&self.gates[TypeId::OTHER.0 as usize]);
+            let slots = &block.slots[row * block.width..][..block.width];
+            let passes = gate.passes(slots, &block.text, &self.predicates);
+            concerns[row / 64] |= u64::from(passes) << (row % 64);
+        }
+        if let Some(hasher) = hasher {
+            let keys = &self.schema.keys;
+            let mut hashes = vec![0; block.heads.len() * keys.len()];
+            for row in (0..block.heads.len()).filter(|row| concerns[row / 64] >> (row % 64) & 1 == 1) {
+                let event = block.row(row);
+                let into = hashes[row * keys.len()..].iter_mut();
+                into.zip(keys).for_each(|(hash, key)| *hash = hasher.hash(&event, key));
+            }
+            block.key_hashes = hashes;
+            block.key_width = keys.len();
+        }
+        block.concerns = Some(concerns);
     }
 
     fn add(&mut self, plan: Plan) {
@@ -172,6 +227,15 @@ impl PatternSet {
             self.schema.types.push(name.to_owned());
             next
         })
+    }
+
+    /// The number of a window's length.
+    fn window(&mut self, span: TimeSpan) -> u32 {
+        let known = self.windows.iter().rposition(|&known| known == span);
+        known.unwrap_or_else(|| {
+            self.windows.push(span);
+            self.windows.len() - 1
+        }) as u32
     }
 
     fn shape(&mut self, shape: Shape) -> u32 {
@@ -238,10 +302,12 @@ impl Compiled {
             until.push(condition.map(|e| atoms.intern(Types::Any, Some(&e), set)));
         }
         let sees_all = automaton.positions.iter().flat_map(|p| &p.edges).any(nfa::Edge::sees_all);
+        let window = plan.within.map_or(0, |within| set.window(within.span));
         let streams = &set.around.streams;
         let compiled = Compiled {
             version: VERSION,
             labels: Labels::new(&plan, VERSION),
+            window,
             within: plan.within,
             skip: plan.skip,
             emit_timeouts: plan.emit_timeouts,

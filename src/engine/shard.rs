@@ -1,13 +1,12 @@
 //! One shard of the engine: the patterns of a set over the keys that fall to it.
 
 use std::cell::Cell;
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::gate::Gate;
+use super::deadlines::Deadlines;
 use super::matched::{Kind, MatchSink, MatchView, Order};
-use super::matcher::Matcher;
+use super::matcher::{Closing, Matcher, Restoring};
 use super::runner::{Found, Scratch};
 use super::saved::{Damaged, Loader};
 use super::set::PatternSet;
@@ -16,7 +15,7 @@ use super::store::{NONE, Store};
 use super::table::Table;
 use super::truths::{Current, KeyHash};
 use crate::event::key::{KeyHasher, has_key};
-use crate::event::{Batch, Row, Timestamp, TypeId};
+use crate::event::{Batch, Block, Row, Timestamp};
 
 /// What a shard has counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,8 +43,6 @@ pub struct SavedKey {
 #[derive(Debug)]
 pub struct Engine {
     set: Arc<PatternSet>,
-    /// By type.
-    gates: Vec<Gate>,
     /// The events of a batch that pass: number in the batch, block, and row.
     passed: Vec<(u64, u32, u32)>,
     /// The patterns that the current event concerns.
@@ -56,8 +53,7 @@ pub struct Engine {
     runners: Vec<Matcher>,
     /// By shape.
     tables: Vec<Table>,
-    /// For each runner that has deadlines, the first of them.
-    due: BinaryHeap<Reverse<(Timestamp, u32)>>,
+    deadlines: Deadlines,
     store: Store,
     scratch: Scratch,
     sequence: u64,
@@ -73,7 +69,6 @@ impl Engine {
     pub fn new(set: Arc<PatternSet>, hasher: KeyHasher, shard: u32, shards: u32) -> Engine {
         let (shard, shards) = (u64::from(shard), u64::from(shards.max(1)));
         let mut engine = Engine {
-            gates: Vec::new(),
             passed: Vec::new(),
             concerned: Vec::new(),
             hasher,
@@ -81,7 +76,7 @@ impl Engine {
             shards,
             runners: Vec::new(),
             tables: Vec::new(),
-            due: BinaryHeap::new(),
+            deadlines: Deadlines::default(),
             store: Store::default(),
             scratch: Scratch::default(),
             sequence: 0,
@@ -106,8 +101,7 @@ impl Engine {
         self.scratch.truths.grow(set.predicates.len());
         self.store.set_fields(set.kept_fields);
         self.counters.without_key.resize(set.patterns.len(), 0);
-        let kinds = TypeId::FIRST_NAMED as usize + set.schema().types.len();
-        self.gates = (0..).map(TypeId).take(kinds).map(|kind| Gate::new(kind, &set)).collect();
+        self.deadlines.grow(&set.windows);
         self.set = set;
     }
 
@@ -120,21 +114,15 @@ impl Engine {
         let mut number = 0_u64;
         for (index, rows) in &batch.runs {
             let block = &*batch.blocks[*index as usize];
-            for row in rows.start..rows.end {
-                let slots = &block.slots[row as usize * block.width..][..block.width];
-                // A type that only a later set names is like one that none names.
-                let kind = block.heads[row as usize].kind.0 as usize;
-                let gate = self.gates.get(kind).unwrap_or(&self.gates[TypeId::OTHER.0 as usize]);
-                if gate.passes(slots, &block.text, &set.predicates) {
-                    passed.push((number, *index, row));
-                }
-                number += 1;
-            }
+            for_each_concern(block, rows, |row| {
+                passed.push((number + u64::from(row - rows.start), *index, row))
+            });
+            number += u64::from(rows.end - rows.start);
         }
         for &(number, index, row) in &passed {
             let block = &*batch.blocks[index as usize];
             let row = row as usize;
-            let hashes = &block.key_hashes[row * block.key_width..][..block.key_width];
+            let hashes = block.key_hashes.get(row * block.key_width..).unwrap_or_default();
             self.event(&set, block.row(row), self.sequence + number, hashes, sink);
         }
         self.passed = passed;
@@ -186,15 +174,14 @@ impl Engine {
             let loaded = match self.runners.get_mut(*pattern as usize) {
                 Some(runner) => {
                     let table = &mut self.tables[self.set.patterns[*pattern as usize].shape as usize];
-                    runner.load(bytes, &mut loader, &self.set, &self.hasher, table, &mut self.store)
+                    let restoring = Restoring { set: &self.set, hasher: &self.hasher, table };
+                    runner.load(bytes, &mut loader, restoring, &mut self.deadlines, &mut self.store)
                 }
                 None => Err(Damaged { at: 0, expected: "a pattern that is there" }),
             };
             result = result.and(loaded);
         }
         loader.finish(&mut self.store);
-        let of = |(number, runner): (u32, &Matcher)| Some(Reverse((runner.next_deadline()?, number)));
-        self.due = (0..).zip(&self.runners).filter_map(of).collect();
         result
     }
 
@@ -236,8 +223,9 @@ impl Engine {
                 let shape = set.patterns[number as usize].shape as usize;
                 let table = &mut self.tables[shape];
                 let (scratch, store) = (&mut self.scratch, &mut self.store);
-                if let Some(at) = runner.event(&event, &key, table, scratch, store, &mut self.found) {
-                    self.due.push(Reverse((at, number)));
+                if runner.event(&event, &key, table, scratch, store, &mut self.found) {
+                    let window = set.patterns[number as usize].window;
+                    self.deadlines.push(window, number, event.kept.get(), row.head.time, sequence);
                 }
                 if table.is_full() {
                     let alike = self.runners.iter_mut().zip(&set.patterns);
@@ -258,31 +246,23 @@ impl Engine {
     /// Closes what deadlines up to `to` close, one time after the other.
     #[inline]
     fn advance(&mut self, to: Timestamp, sink: &mut impl MatchSink) {
-        if self.due.peek().is_some_and(|due| due.0.0 <= to) {
+        if self.deadlines.may_be_due(to) {
             self.pass_deadlines(to, sink);
         }
     }
 
     fn pass_deadlines(&mut self, to: Timestamp, sink: &mut impl MatchSink) {
-        while let Some(&Reverse((at, _))) = self.due.peek().filter(|due| due.0.0 <= to) {
+        let set = Arc::clone(&self.set);
+        while let Some(at) = self.deadlines.next(to, &self.store) {
             self.moment += 1;
-            while let Some(&Reverse((_, number))) = self.due.peek().filter(|due| due.0.0 == at) {
-                self.due.pop();
-                let runner = &mut self.runners[number as usize];
-                let table = &self.tables[self.set.patterns[number as usize].shape as usize];
-                runner.deadlines(
-                    at,
-                    self.moment,
-                    &self.set,
-                    &self.hasher,
-                    table,
-                    &mut self.scratch,
-                    &mut self.store,
-                    &mut self.found,
-                );
-                if let Some(next) = runner.next_deadline() {
-                    self.due.push(Reverse((next, number)));
-                }
+            while let Some((number, begun)) = self.deadlines.pop(at, &self.store) {
+                let closing = Closing { at, number, moment: self.moment, set: &set, hasher: &self.hasher };
+                let table = &self.tables[set.patterns[number as usize].shape as usize];
+                let (scratch, store) = (&mut self.scratch, &mut self.store);
+                self.runners[number as usize].close(&closing, begun, table, scratch, store, &mut self.found);
+            }
+            for number in self.scratch.closed.drain(..) {
+                self.runners[number as usize].release(&mut self.store);
             }
             if !self.found.is_empty() {
                 self.emit(at, None, sink);
@@ -328,5 +308,26 @@ impl Engine {
         for found in self.found.drain(..) {
             self.store.release(found.node);
         }
+    }
+}
+
+/// Calls `with` for those of a block's rows that may concern some pattern.
+#[inline]
+fn for_each_concern(block: &Block, rows: &Range<u32>, mut with: impl FnMut(u32)) {
+    let Some(concerns) = &block.concerns else {
+        return rows.clone().for_each(with);
+    };
+    let mut row = rows.start;
+    while row < rows.end {
+        let left = concerns[row as usize / 64] >> (row % 64);
+        if left == 0 {
+            row = (row / 64 + 1) * 64;
+            continue;
+        }
+        row += left.trailing_zeros();
+        if row < rows.end {
+            with(row);
+        }
+        row += 1;
     }
 }

@@ -83,10 +83,12 @@ pub struct Block {
     /// Slots per event: the number of fields of the schema.
     pub width: usize,
     /// `key_width` hashes an event, one for each key specification of the schema; 0 where the event lacks a key field.
-    /// None where they are left to be made when they are asked for.
+    /// None where they are made when they are asked for.
     pub key_hashes: Vec<u64>,
     /// Hashes per event: the number of key specifications of the schema.
     pub key_width: usize,
+    /// A bit for each event, in words of 64: whether it may concern some pattern. None where nobody has asked yet.
+    pub concerns: Option<Vec<u64>>,
 }
 
 impl Block {

@@ -1,4 +1,4 @@
-//! Reads and decodes the inputs, on the thread that merges them or ahead of it on others.
+//! Reads the inputs and makes events of their lines, on the thread that merges them or ahead of it on others.
 
 use std::io;
 use std::sync::Arc;
@@ -8,8 +8,10 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use super::failure::Failure;
 use crate::connect::{Source, Stretch};
+use crate::engine::PatternSet;
 use crate::event::Position;
 use crate::event::decode::{DeadLetter, Decoded, Decoder, Format, Header, LINE_BYTES_MAX, Reason};
+use crate::event::key::KeyHasher;
 
 /// Where stretches of inputs come from.
 pub(super) trait Arrivals {
@@ -26,10 +28,19 @@ pub(super) struct Arrival {
     pub(super) decoded: Option<Decoded>,
 }
 
-/// The inputs and their decoder.
+/// The inputs, and what makes events of their lines.
 pub(super) struct Reader {
     inputs: Vec<Place>,
-    decoder: Decoder,
+    preparation: Preparation,
+}
+
+/// Makes events of lines, and asks once for all shards what they say by themselves.
+#[derive(Clone)]
+pub(super) struct Preparation {
+    pub(super) decoder: Decoder,
+    pub(super) set: Arc<PatternSet>,
+    /// Where several shards take the events.
+    pub(super) hasher: Option<KeyHasher>,
 }
 
 /// An input, and where its next line stands.
@@ -55,10 +66,10 @@ impl Reader {
     /// Inputs: name, lines, and position of the first line.
     pub(super) fn new(
         inputs: impl IntoIterator<Item = (String, Box<dyn Source>, Position)>,
-        decoder: Decoder,
+        preparation: Preparation,
     ) -> Reader {
         let place = |(name, source, next)| Place { name, source, header: None, next };
-        Reader { inputs: inputs.into_iter().map(place).collect(), decoder }
+        Reader { inputs: inputs.into_iter().map(place).collect(), preparation }
     }
 
     fn read(&mut self, input: usize) -> Result<Read, Failure> {
@@ -89,11 +100,11 @@ impl Reader {
         let (send, arrivals) = bounded(ahead);
         let (jobs, undone) = bounded::<Job>(ahead);
         for _ in 0..decoders {
-            let (mut decoder, undone) = (self.decoder.clone(), undone.clone());
+            let (mut preparation, undone) = (self.preparation.clone(), undone.clone());
             thread::spawn(move || {
                 for Job { read, first, to } in undone {
                     // Where nobody waits for it any more, the reader is told as well.
-                    let _ = to.send(Ok(read.decode(&mut decoder, first)));
+                    let _ = to.send(Ok(read.prepare(&mut preparation, first)));
                 }
             });
         }
@@ -126,22 +137,26 @@ impl Arrivals for Reader {
     fn next(&mut self, wanted: usize) -> Result<Arrival, Failure> {
         let read = self.read(wanted)?;
         let next = &mut self.inputs[wanted].next;
-        let arrival = read.decode(&mut self.decoder, *next);
+        let arrival = read.prepare(&mut self.preparation, *next);
         next.offset += arrival.decoded.as_ref().map_or(0, |decoded| decoded.lines);
         Ok(arrival)
     }
 }
 
 impl Read {
-    /// Decodes it. `first` is the position of its first line.
-    fn decode(self, decoder: &mut Decoder, first: Position) -> Arrival {
-        let decoded = self.stretch.map(|stretch| match stretch {
+    /// Makes events of it. `first` is the position of its first line.
+    fn prepare(self, preparation: &mut Preparation, first: Position) -> Arrival {
+        let Preparation { decoder, set, hasher } = preparation;
+        let mut decoded = self.stretch.map(|stretch| match stretch {
             Stretch::Lines(lines) => match self.header {
                 Some(header) => decoder.decode_csv(&header, lines, first),
                 None => decoder.decode(lines, first),
             },
             Stretch::TooLong(raw) => too_long(raw, first),
         });
+        if let Some(decoded) = &mut decoded {
+            set.prepare(&mut decoded.block, hasher.as_ref());
+        }
         Arrival { input: self.input, bytes: self.bytes, decoded }
     }
 }

@@ -11,7 +11,7 @@ use super::collect::collect;
 use super::failure::Failure;
 use super::feed::{Rejects, Shards, feed};
 use super::progress::Progress;
-use super::reader::{Arrival, Arrivals, ReadAhead, Reader};
+use super::reader::{Arrival, Arrivals, Preparation, ReadAhead, Reader};
 use super::shard::{self, Inline, Lines, Step};
 use crate::connect::Source;
 use crate::engine::{Counters, Engine, PatternSet};
@@ -99,11 +99,12 @@ impl Replay {
         let first = |at: &PartitionSettings| Position { stream: at.stream, partition: at.number, offset: 0 };
         let inputs =
             self.inputs.into_iter().zip(&partitions).map(|(input, at)| (input.name, input.source, first(at)));
-        let mut decoder = Decoder::new(set.schema(), &self.settings);
-        if self.threads > 1 {
-            decoder = decoder.with_key_hashes(set.schema(), hasher.clone());
-        }
-        let reader = Reader::new(inputs, decoder);
+        let preparation = Preparation {
+            decoder: Decoder::new(set.schema(), &self.settings),
+            set: Arc::clone(&set),
+            hasher: (self.threads > 1).then(|| hasher.clone()),
+        };
+        let reader = Reader::new(inputs, preparation);
         let flow = Flow {
             reader,
             ingest: Ingest::new(&partitions, self.max_buffered_events),

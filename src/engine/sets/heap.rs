@@ -79,7 +79,7 @@ impl Heaps {
 
     /// How many elements there are, dead ones included.
     pub(super) fn len(&self) -> usize {
-        self.ring.len()
+        self.ring.len() - usize::from(self.get(NONE).is_some())
     }
 
     /// An element that is still there, alive or not.
@@ -96,7 +96,7 @@ impl Heaps {
     /// The element, if some path that it stands for began within the window.
     #[inline]
     pub(super) fn live(&self, id: Id) -> Option<&Element> {
-        self.get(id).filter(|e| Some(e.latest) > self.expired)
+        self.get(id).filter(|e| id != NONE && Some(e.latest) > self.expired)
     }
 
     /// Whether some path of a set began within the window.

@@ -17,14 +17,14 @@ use self::enumerate::{Complete, Enumeration};
 use self::heap::{Heaps, Id, NONE, Part};
 use super::deadlines::Deadlines;
 use super::matched::Kind;
+use super::matcher::{Closing, Restoring};
 use super::runner::{Found, spread};
 use super::saved::{Damaged, Loader};
-use super::set::PatternSet;
 use super::store::Store;
 use super::table::{DEAD, NOTHING, START, StateId, Table, Take};
 use super::truths::{Current, KeyHash, Truths};
-use crate::event::key::{KeyHasher, has_key, same_key};
-use crate::event::{Row, Timestamp};
+use crate::event::Row;
+use crate::event::key::{has_key, same_key};
 
 /// The partial matches of a key in one state.
 #[derive(Debug, Clone, Copy)]
@@ -54,8 +54,6 @@ pub(crate) struct SetRunner {
     number: u32,
     keys: HashTable<Keyed>,
     heaps: Heaps,
-    /// The ends of the windows of what began.
-    deadlines: Deadlines,
     moved: Vec<StateSet>,
     taken: Vec<Taken>,
     /// What the current event made complete.
@@ -69,17 +67,11 @@ impl SetRunner {
             number,
             keys: HashTable::new(),
             heaps: Heaps::new(),
-            deadlines: Deadlines::default(),
             moved: Vec::new(),
             taken: Vec::new(),
             complete: Vec::new(),
             enumeration: Enumeration::default(),
         }
-    }
-
-    /// The time of the next deadline that may be due.
-    pub(crate) fn next_deadline(&self) -> Option<Timestamp> {
-        self.deadlines.next()
     }
 
     /// How many keys hold something.
@@ -97,7 +89,7 @@ impl SetRunner {
         self.heaps.paths(self.keys.iter().flat_map(|keyed| &keyed.sets).map(|of| of.set))
     }
 
-    /// Takes an event. The time of the next deadline, if there was none before.
+    /// Takes an event. Whether a window is counted from it now.
     pub(crate) fn event(
         &mut self,
         event: &Current<'_>,
@@ -106,17 +98,17 @@ impl SetRunner {
         truths: &mut Truths,
         store: &mut Store,
         found: &mut Vec<Found>,
-    ) -> Option<Timestamp> {
+    ) -> bool {
         let pattern = &event.set.patterns[self.number as usize];
         let shape = &event.set.shapes[pattern.shape as usize];
         if !(truths.ask(event, pattern) || pattern.sees_all) {
-            return None;
+            return false;
         }
         // No condition of these patterns depends on a partial match.
         let cell = |table: &mut Table, state| truths.cell(table, shape, state).unwrap_or(NOTHING);
         let begin = cell(table, START);
         if begin == NOTHING && self.keys.is_empty() {
-            return None;
+            return false;
         }
         let hash = key.get(&event.row) as u32;
         let heaps = &mut self.heaps;
@@ -124,7 +116,7 @@ impl SetRunner {
             |keyed: &Keyed| keyed.hash == hash && keyed.has_key(&event.row, key.slots(), heaps, store);
         let mut entry = match self.keys.entry(spread(hash), is_same, |keyed| spread(keyed.hash)) {
             Entry::Occupied(entry) => entry,
-            Entry::Vacant(_) if begin == NOTHING => return None,
+            Entry::Vacant(_) if begin == NOTHING => return false,
             Entry::Vacant(entry) => entry.insert(Keyed { hash, sets: SmallVec::new() }),
         };
         let sets = &mut entry.get_mut().sets;
@@ -170,12 +162,6 @@ impl SetRunner {
             *to = heaps.insert(*to, event.keep(store), stage, prefix, store);
             is_begun |= prefix == NONE;
         }
-        let before = self.deadlines.next();
-        if let Some(within) = pattern.within
-            && is_begun
-        {
-            self.deadlines.push(event.row.head.time.plus(within.span), event.keep(store), event.sequence);
-        }
         if !self.complete.is_empty() {
             event.keep(store);
             found.push(Found { pattern: self.number, kind: Kind::Match, node: Found::SETS });
@@ -183,7 +169,7 @@ impl SetRunner {
         if sets.is_empty() {
             forget(entry);
         }
-        if before.is_none() { self.deadlines.next() } else { None }
+        is_begun
     }
 
     /// Encodes all keys and drops them.
@@ -199,11 +185,11 @@ impl SetRunner {
         &mut self,
         bytes: &[u8],
         loader: &mut Loader,
-        set: &PatternSet,
-        hasher: &KeyHasher,
-        table: &mut Table,
+        restoring: Restoring<'_>,
+        deadlines: &mut Deadlines,
         store: &mut Store,
     ) -> Result<(), Damaged> {
+        let Restoring { set, hasher, table } = restoring;
         let pattern = &set.patterns[self.number as usize];
         let slots = &set.schema().keys[pattern.key];
         let loaded = saved::read(loader, bytes, pattern, set, store, table)?;
@@ -226,7 +212,7 @@ impl SetRunner {
                 && origin == NONE
             {
                 let at = store.time(part.event).plus(within.span);
-                self.deadlines.load(at, part.event, store.sequence(part.event));
+                deadlines.load(at, self.number, part.event, store.sequence(part.event));
             }
             ids.push(self.heaps.restore(Part { prefix, left, right, origin, ..*part }, store));
         }
@@ -247,31 +233,28 @@ impl SetRunner {
         self.complete.clear();
     }
 
-    /// Forgets what the deadlines at `at` close.
-    pub(crate) fn deadlines(
-        &mut self,
-        at: Timestamp,
-        set: &PatternSet,
-        hasher: &KeyHasher,
-        store: &mut Store,
-    ) {
-        let pattern = &set.patterns[self.number as usize];
-        let Some(within) = pattern.within else { return };
-        let slots = &set.schema().keys[pattern.key];
+    /// Closes what began with a kept event or before. The elements stay until `release`, so that all keys of which
+    /// something closes at this time are found.
+    pub(crate) fn close(&mut self, closing: &Closing<'_>, begun: u32, store: &Store) {
+        let pattern = &closing.set.patterns[self.number as usize];
+        let slots = &closing.set.schema().keys[pattern.key];
         let heaps = &mut self.heaps;
-        while let Some(begun) = self.deadlines.pop(at, within.span, store) {
-            heaps.expire(store.time(begun));
-            let row = store.row(begun);
-            let hash = hasher.hash(&row, slots) as u32;
-            let is_same = |keyed: &Keyed| keyed.hash == hash && keyed.has_key(&row, slots, heaps, store);
-            let Ok(mut entry) = self.keys.find_entry(spread(hash), is_same) else { continue };
+        heaps.expire(store.time(begun));
+        let row = store.row(begun);
+        let hash = closing.hasher.hash(&row, slots) as u32;
+        let is_same = |keyed: &Keyed| keyed.hash == hash && keyed.has_key(&row, slots, heaps, store);
+        if let Ok(mut entry) = self.keys.find_entry(spread(hash), is_same) {
             let sets = &mut entry.get_mut().sets;
             sets.retain(|of| heaps.is_live(of.set));
             if sets.is_empty() {
                 forget(entry);
             }
         }
-        heaps.release(store);
+    }
+
+    /// Forgets the elements of what was closed.
+    pub(crate) fn release(&mut self, store: &mut Store) {
+        self.heaps.release(store);
     }
 }
 

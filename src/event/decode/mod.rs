@@ -17,7 +17,6 @@ use self::csv::Converted;
 use self::scan::Malformed;
 use self::tree::{Names, Tree};
 use self::walk::{Guesses, Line, Time, Walk};
-use super::key::KeyHasher;
 use super::record::StreamSettings;
 use super::{Block, FieldPath, Head, Position, Schema, Slot, TypeId};
 
@@ -39,8 +38,6 @@ pub struct Decoder {
     tree: Tree,
     guesses: Guesses,
     types: Names,
-    /// What hashes keys, and the slots of each key.
-    hasher: Option<(KeyHasher, Vec<Vec<usize>>)>,
     time_field: String,
     width: usize,
     /// Events in the last block: room for as many is reserved in the next one.
@@ -82,16 +79,10 @@ impl Decoder {
             guesses: Guesses::new(&tree),
             tree,
             types,
-            hasher: None,
             time_field: settings.time_field.clone(),
             width: schema.fields.len(),
             expected: 0,
         }
-    }
-
-    /// Hashes all keys as well: where several shards take the events, each has to know which are its own.
-    pub fn with_key_hashes(self, schema: &Schema, hasher: KeyHasher) -> Decoder {
-        Decoder { hasher: Some((hasher, schema.keys.clone())), ..self }
     }
 
     /// Decodes whole lines, less than 4 GiB in all. `first` is the position of the first one.
@@ -176,20 +167,7 @@ impl Decoder {
         self.expected = block.heads.len();
         block.width = self.width;
         block.text = text;
-        self.hash_keys(block);
         found
-    }
-
-    /// The hashes of all keys of all events, if somebody wants them.
-    fn hash_keys(&self, block: &mut Block) {
-        let Some((hasher, keys)) = &self.hasher else { return };
-        let mut hashes = Vec::with_capacity(block.heads.len() * keys.len());
-        for row in 0..block.heads.len() {
-            let row = block.row(row);
-            hashes.extend(keys.iter().map(|key| hasher.hash(&row, key)));
-        }
-        block.key_hashes = hashes;
-        block.key_width = keys.len();
     }
 }
 
