@@ -6,6 +6,7 @@ use std::cmp::Ordering;
 use smallvec::SmallVec;
 
 use super::path::Unary;
+use crate::event::value::same_bytes;
 use crate::event::{Row, Slot, TypeId, Value};
 use crate::pattern::eval::{self, holds};
 use crate::pattern::expr::{Attribute, CompareOp, Expr};
@@ -123,9 +124,7 @@ impl Predicates {
             },
             Predicate::Text(slot, equal, asked) => match slots[*slot] {
                 Slot::Str { at, len } => {
-                    (len as usize == asked.len()
-                        && text.as_bytes()[at as usize..][..len as usize] == *asked.as_bytes())
-                        == *equal
+                    same_bytes(&text.as_bytes()[at as usize..][..len as usize], asked.as_bytes()) == *equal
                 }
                 Slot::Null => false,
                 _ => return None,

@@ -1,13 +1,13 @@
 //! Which events of a type can concern any pattern at all: decided from few values, before anything is looked up. Most
 //! events of most streams end here.
 
-use super::condition::{PredicateId, Predicates};
+use super::condition::PredicateId;
 use super::route::Route;
 use super::set::PatternSet;
 use crate::event::key::has_key;
-use crate::event::{Slot, TypeId};
+use crate::event::{Row, TypeId};
 
-/// More predicates than this are left to the routes, which look them up instead of asking one by one.
+/// More predicates than this are looked up in the routes' indexes instead of asked one by one.
 const PREDICATES_MAX: usize = 16;
 
 /// What is asked of the events of one type.
@@ -17,6 +17,8 @@ pub(crate) enum Gate {
     Closed,
     /// They may concern somebody, whatever they hold.
     Open,
+    /// They concern those that the routes' indexes find.
+    Indexed,
     /// They concern somebody only if one of the conditions may be true, or if a key is missing, which is counted.
     Guarded {
         /// The slots of all key fields.
@@ -44,8 +46,12 @@ impl Gate {
                 predicates.extend(before.iter().map(|&p| (p, false)));
                 predicates.push((*last, true));
             }
-            if pattern.sees_all || predicates.len() > PREDICATES_MAX {
+            if pattern.sees_all {
                 return Gate::Open;
+            }
+            if predicates.len() > PREDICATES_MAX {
+                let all = routes.iter().all(|route| route.is_indexed());
+                return if all { Gate::Indexed } else { Gate::Open };
             }
         }
         Gate::Guarded { keys, predicates }
@@ -53,15 +59,20 @@ impl Gate {
 
     /// Whether an event of the type may concern somebody.
     #[inline(always)]
-    pub(crate) fn passes(&self, slots: &[Slot], text: &str, all: &Predicates) -> bool {
+    pub(crate) fn passes(&self, row: &Row<'_>, set: &PatternSet, found: &mut Vec<u32>) -> bool {
+        let Row { slots, text, .. } = *row;
         match self {
             Gate::Closed => false,
             Gate::Open => true,
+            Gate::Indexed => set.routes.of(row.head.kind).any(|route| {
+                route.concerned(row, &set.tokens, found);
+                !found.is_empty() || !has_key(slots, &set.schema().keys[route.key])
+            }),
             Gate::Guarded { keys, predicates } => {
                 let mut holds = true;
                 for &(predicate, is_last) in predicates {
                     if holds {
-                        match all.quickly(predicate, slots, text) {
+                        match set.predicates.quickly(predicate, slots, text) {
                             Some(answer) => holds = answer,
                             // Whatever it is, it has to be asked properly, and counted where it is a type error.
                             None => return true,

@@ -101,6 +101,17 @@ impl Route {
         self.streams[stream as usize]
     }
 
+    /// Whether each pattern is found by what it asks for.
+    pub(crate) fn is_indexed(&self) -> bool {
+        self.index.has_all()
+    }
+
+    /// The patterns, where each event concerns all of them.
+    #[inline]
+    pub(crate) fn always(&self) -> Option<&[u32]> {
+        self.index.always()
+    }
+
     /// Tells the patterns that an event may change something for, each once, in their order.
     #[inline]
     pub(crate) fn concerned(&self, row: &Row<'_>, tokens: &Tokens, into: &mut Vec<u32>) {

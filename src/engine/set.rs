@@ -178,11 +178,11 @@ impl PatternSet {
     /// is as good, but each of its events is looked at.
     pub fn prepare(&self, block: &mut Block, hasher: Option<&KeyHasher>) {
         let mut concerns = vec![0_u64; block.heads.len().div_ceil(64)];
+        let mut found = Vec::new();
         for (row, head) in block.heads.iter().enumerate() {
             // A type that only a later set names is like one that none names.
             let gate = self.gates.get(head.kind.0 as usize).unwrap_or(&self.gates[TypeId::OTHER.0 as usize]);
-            let slots = &block.slots[row * block.width..][..block.width];
-            let passes = gate.passes(slots, &block.text, &self.predicates);
+            let passes = gate.passes(&block.row(row), self, &mut found);
             concerns[row / 64] |= u64::from(passes) << (row % 64);
         }
         if let Some(hasher) = hasher {

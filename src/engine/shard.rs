@@ -213,8 +213,14 @@ impl Engine {
             if self.shards > 1 && !slots.is_empty() && (key.get(&row) >> 32) % self.shards != self.shard {
                 continue;
             }
-            route.concerned(&row, &set.tokens, &mut self.concerned);
-            for &number in &self.concerned {
+            let concerned = match route.always() {
+                Some(all) => all,
+                None => {
+                    route.concerned(&row, &set.tokens, &mut self.concerned);
+                    &self.concerned
+                }
+            };
+            for &number in concerned {
                 // Patterns without a key are dealt out whole.
                 if slots.is_empty() && u64::from(number) % self.shards != self.shard {
                     continue;

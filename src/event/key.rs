@@ -3,6 +3,7 @@
 
 use std::hash::{BuildHasher, Hasher};
 
+use super::value::same_bytes;
 use super::{Row, Slot, Value};
 
 /// Hashes keys. Seeded anew in each process, so that nobody can send keys that collide; no output depends on it.
@@ -50,10 +51,10 @@ pub fn has_key(fields: &[Slot], slots: &[usize]) -> bool {
 pub fn same_key(a: &Row<'_>, b: &Row<'_>, slots: &[usize]) -> bool {
     slots.iter().all(|&slot| match (a.slots[slot], b.slots[slot]) {
         (Slot::Int(x), Slot::Int(y)) => x == y,
-        (Slot::Str { at, len }, Slot::Str { at: other, len: length }) => {
-            a.text.as_bytes()[at as usize..][..len as usize]
-                == b.text.as_bytes()[other as usize..][..length as usize]
-        }
+        (Slot::Str { at, len }, Slot::Str { at: other, len: length }) => same_bytes(
+            &a.text.as_bytes()[at as usize..][..len as usize],
+            &b.text.as_bytes()[other as usize..][..length as usize],
+        ),
         _ => a.value(slot).compare(&b.value(slot)) == Some(std::cmp::Ordering::Equal),
     })
 }

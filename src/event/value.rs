@@ -73,6 +73,24 @@ impl Value<'_> {
     }
 }
 
+/// Whether two texts are the same. Most that are compared are short: those take two looks at each, and no call.
+#[inline]
+pub fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    match (a.first_chunk::<8>(), a.last_chunk::<8>(), b.first_chunk::<8>(), b.last_chunk::<8>()) {
+        (Some(a), Some(z), Some(first), Some(last)) if b.len() <= 16 => a == first && z == last,
+        (None, ..) => {
+            match (a.first_chunk::<4>(), a.last_chunk::<4>(), b.first_chunk::<4>(), b.last_chunk::<4>()) {
+                (Some(a), Some(z), Some(first), Some(last)) => a == first && z == last,
+                _ => a.iter().eq(b),
+            }
+        }
+        _ => a == b,
+    }
+}
+
 /// Exact order of an integer against a float.
 fn int_to_float(int: i128, float: f64) -> Option<Ordering> {
     if float.is_nan() {
@@ -96,6 +114,20 @@ fn int_to_float(int: i128, float: f64) -> Option<Ordering> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn texts_of_all_lengths_are_the_same_only_where_each_byte_is() {
+        let text: Vec<u8> = (0..40).collect();
+        for len in 0..text.len() {
+            let text = &text[..len];
+            assert!(same_bytes(text, text) && !same_bytes(text, &[text, b"x"].concat()));
+            for at in 0..len {
+                let mut other = text.to_vec();
+                other[at] ^= 1;
+                assert!(!same_bytes(text, &other), "byte {at} of {len}");
+            }
+        }
+    }
 
     #[test]
     fn integers_and_floats_compare_by_exact_value() {

@@ -129,6 +129,17 @@ impl Index {
         }
     }
 
+    /// Whether each pattern is found by what it needs.
+    pub(crate) fn has_all(&self) -> bool {
+        self.always.is_empty()
+    }
+
+    /// All patterns, where none is found by what it needs.
+    #[inline]
+    pub(crate) fn always(&self) -> Option<&[u32]> {
+        self.units.is_empty().then_some(&self.always)
+    }
+
     /// Tells the patterns that an event may change something for, each once, in their order.
     #[inline]
     pub(crate) fn concerned(&self, row: &Row<'_>, tokens: &Tokens, into: &mut Vec<u32>) {
