@@ -8,7 +8,7 @@ root=$PWD
 list=$root/tests/mutants.tsv
 scratch=${SEQUOR_MUTANTS:-${TMPDIR:-/tmp}/sequor-mutants}
 # The tests that are asked, the quickest first; the others only if those notice nothing.
-stages=(differential sets rare order engine_memory)
+stages=(differential sets rare order engine_memory saved)
 helpers=(generate harness naive stepwise)
 
 export CARGO_TARGET_DIR=$scratch/target CARGO_PROFILE_DEV_DEBUG=0
