@@ -13,8 +13,6 @@ pub(crate) struct Group {
     pub(crate) runs: u32,
     /// The key's next group.
     pub(crate) next: u32,
-    /// Bits of the key's hash.
-    pub(crate) hash: u32,
 }
 
 /// What stands for a state in the group of the complete matches that wait.
@@ -22,7 +20,7 @@ pub(crate) const WAITING: StateId = StateId::MAX;
 
 impl Default for Group {
     fn default() -> Self {
-        Group { state: 0, runs: NONE, next: NONE, hash: 0 }
+        Group { state: 0, runs: NONE, next: NONE }
     }
 }
 
@@ -41,7 +39,6 @@ pub(crate) struct Waiting {
 pub(crate) struct KeyState {
     /// The first group; `NONE` where nothing is held.
     pub(crate) first: u32,
-    pub(crate) hash: u32,
 }
 
 /// Goes through partial matches, and says which of them stay in their states.
@@ -73,7 +70,7 @@ impl KeyState {
     }
 
     fn push(&mut self, store: &mut Store, state: StateId, runs: u32) {
-        self.first = store.groups.insert(Group { state, runs, next: self.first, hash: self.hash });
+        self.first = store.groups.insert(Group { state, runs, next: self.first });
     }
 
     /// Visits all partial matches.
@@ -144,13 +141,6 @@ impl KeyState {
             number
         });
         &mut store.waiting[number]
-    }
-
-    /// Tells a loaded key its hash.
-    pub(crate) fn set_hash(&mut self, hash: u32, store: &mut Store) {
-        self.hash = hash;
-        let groups: Vec<u32> = self.all(store).collect();
-        groups.into_iter().for_each(|at| store.groups[at].hash = hash);
     }
 
     /// Drops all that is held.

@@ -46,8 +46,14 @@ pub(crate) struct Scratch {
 #[derive(Debug)]
 pub(crate) struct Runner {
     number: u32,
-    /// The first group of each key.
-    keys: HashTable<u32>,
+    keys: HashTable<Key>,
+}
+
+/// A key: bits of its hash, and the first group of what it holds.
+#[derive(Debug, Clone, Copy)]
+struct Key {
+    hash: u32,
+    first: u32,
 }
 
 impl Runner {
@@ -62,7 +68,7 @@ impl Runner {
 
     /// How many partial matches there are.
     pub(crate) fn partial_matches(&self, store: &Store) -> usize {
-        self.keys.iter().map(|&first| KeyState { first, hash: 0 }.runs(store).count()).sum()
+        self.keys.iter().map(|key| key.state().runs(store).count()).sum()
     }
 
     /// Takes an event. Whether a window is counted from it now.
@@ -102,14 +108,13 @@ impl Runner {
             return false;
         }
         let hash = key.get(&event.row) as u32;
-        let is_same = |&first: &u32| is_key(store, first, hash, &event.row, key.slots());
-        let entry = self.keys.entry(spread(hash), is_same, |&first| spread(store.groups[first].hash));
-        let first = match &entry {
-            Entry::Occupied(entry) => *entry.get(),
+        let is_same = |known: &Key| is_key(store, known, hash, &event.row, key.slots());
+        let entry = self.keys.entry(spread(hash), is_same, |key| spread(key.hash));
+        let mut state = match &entry {
+            Entry::Occupied(entry) => entry.get().state(),
             Entry::Vacant(_) if begin == NOTHING => return false,
-            Entry::Vacant(_) => NONE,
+            Entry::Vacant(_) => KeyState { first: NONE },
         };
-        let mut state = KeyState { first, hash };
         state.visit(store, &mut step);
         let mut is_opened = false;
         for place in 0..step.table.cells[begin as usize].takes.len() {
@@ -127,10 +132,12 @@ impl Runner {
         match entry {
             Entry::Occupied(entry) if state.first == NONE => {
                 entry.remove();
-                self.shrink(store);
+                self.shrink();
             }
-            Entry::Occupied(mut entry) => *entry.get_mut() = state.first,
-            Entry::Vacant(entry) if state.first != NONE => drop(entry.insert(state.first)),
+            Entry::Occupied(mut entry) => entry.get_mut().first = state.first,
+            Entry::Vacant(entry) if state.first != NONE => {
+                entry.insert(Key { hash, first: state.first });
+            }
             Entry::Vacant(_) => {}
         }
         pattern.within.is_some_and(|within| if within.between_events { is_grown } else { is_opened })
@@ -152,26 +159,26 @@ impl Runner {
         let slots = &closing.set.schema().keys[pattern.key];
         let row = store.row(begun);
         let hash = closing.hasher.hash(&row, slots) as u32;
-        let is_same = |&first: &u32| is_key(store, first, hash, &row, slots);
+        let is_same = |known: &Key| is_key(store, known, hash, &row, slots);
         let Ok(mut entry) = self.keys.find_entry(spread(hash), is_same) else { return };
-        let mut state = KeyState { first: *entry.get(), hash };
+        let mut state = entry.get().state();
         let complete = &mut scratch.complete;
         state.visit(store, &mut Close { at: closing.at, within, number, pattern, table, complete, found });
         settle(&mut state, complete, pattern.skip, closing.moment, store);
         found.extend(complete.drain(..).map(|node| Found { pattern: number, kind: Kind::Match, node }));
         if state.first == NONE {
             entry.remove();
-            self.shrink(store);
+            self.shrink();
         } else {
-            *entry.get_mut() = state.first;
+            entry.get_mut().first = state.first;
         }
     }
 
     /// Encodes all keys and drops them.
     pub(crate) fn unload(&mut self, table: &Table, store: &mut Store) -> Vec<Vec<u8>> {
         let mut saved = Vec::new();
-        for first in self.keys.drain() {
-            let mut key = KeyState { first, hash: 0 };
+        for key in self.keys.drain() {
+            let mut key = key.state();
             saved.push(runs::encode(key, store, table));
             key.clear(store);
         }
@@ -193,12 +200,11 @@ impl Runner {
         let mut key = runs::load(loader, bytes, pattern, set, store, table)?;
         let row = store.row(some_event(store, key.first));
         let hash = hasher.hash(&row, slots) as u32;
-        let is_same = |&first: &u32| is_key(store, first, hash, &row, slots);
+        let is_same = |known: &Key| is_key(store, known, hash, &row, slots);
         if !has_key(row.slots, slots) || self.keys.find(spread(hash), is_same).is_some() {
             key.clear(store);
             return Err(Damaged { at: 0, expected: "a key that is not there yet" });
         }
-        key.set_hash(hash, store);
         if let Some(within) = pattern.within {
             for run in key.runs(store) {
                 let step = store.nodes[run];
@@ -207,21 +213,20 @@ impl Runner {
                 deadlines.load(at, self.number, event, store.sequence(event));
             }
         }
-        self.keys.insert_unique(spread(hash), key.first, |&first| spread(store.groups[first].hash));
+        self.keys.insert_unique(spread(hash), Key { hash, first: key.first }, |key| spread(key.hash));
         Ok(())
     }
 
     /// Gives memory back where few keys are left.
-    fn shrink(&mut self, store: &Store) {
+    fn shrink(&mut self) {
         if self.keys.len() * 8 < self.keys.capacity() && self.keys.capacity() > 1024 {
-            self.keys.shrink_to(self.keys.len() * 2, |&first| spread(store.groups[first].hash));
+            self.keys.shrink_to(self.keys.len() * 2, |key| spread(key.hash));
         }
     }
 
     /// The groups of its partial matches.
     pub(crate) fn groups(&self, store: &Store) -> Vec<u32> {
-        let keys = self.keys.iter().map(|&first| KeyState { first, hash: 0 });
-        keys.flat_map(|key| key.states(store)).collect()
+        self.keys.iter().flat_map(|key| key.state().states(store)).collect()
     }
 }
 
@@ -231,10 +236,16 @@ pub(crate) fn spread(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-/// Whether the key with this first group is that of a row.
+impl Key {
+    fn state(self) -> KeyState {
+        KeyState { first: self.first }
+    }
+}
+
+/// Whether a key is that of a row.
 #[inline]
-fn is_key(store: &Store, first: u32, hash: u32, row: &Row<'_>, slots: &[usize]) -> bool {
-    store.groups[first].hash == hash && same_key(&store.row(some_event(store, first)), row, slots)
+fn is_key(store: &Store, key: &Key, hash: u32, row: &Row<'_>, slots: &[usize]) -> bool {
+    key.hash == hash && same_key(&store.row(some_event(store, key.first)), row, slots)
 }
 
 /// Leaves in `complete` the matches of a key that are taken now, by the skip strategy.

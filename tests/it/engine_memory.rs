@@ -56,6 +56,35 @@ fn nothing_is_held_of_many_keys_that_came_and_went() {
     assert_eq!(run.found.count, KEYS / 2 + 3 * (KEYS / 2));
 }
 
+/// When most of the kept texts are gone, the others are moved together; they say the same afterwards.
+#[test]
+fn what_stays_of_many_events_is_found_where_it_was_moved() {
+    const KEYS: usize = 6_000;
+    let mut run = Run::of("pattern p key by k match a: a followed by b: b select a.note as note");
+    let line = |kind: &str, time: usize, key: usize| {
+        let filler = "x".repeat(400 + key % 7);
+        format!(
+            "{{\"type\":\"{kind}\",\"ts\":{time},\"note\":\"n\\u00e9{key}\",\"k\":{key},\"filler\":\"{filler}\"}}"
+        )
+    };
+    let mut feed = |kind: &str, from: usize, keys: &mut dyn Iterator<Item = usize>| {
+        let lines: Vec<String> = keys.map(|key| line(kind, from + key, key) + "\n").collect();
+        run.lines(0, lines.concat().into_bytes());
+    };
+    feed("a", 0, &mut (0..KEYS));
+    // One in fifty stays; what comes then finds the rest gone.
+    feed("b", 10_000, &mut (0..KEYS).filter(|key| key % 50 != 0));
+    feed("a", 20_000, &mut (KEYS..KEYS + 2_000));
+    feed("b", 30_000, &mut (0..KEYS).filter(|key| key % 50 == 0));
+    run.end();
+    assert_eq!(run.found.count, KEYS);
+    let found = String::from_utf8(run.found.json).unwrap();
+    for (found, key) in found.lines().rev().zip((0..KEYS).rev().filter(|key| key % 50 == 0)) {
+        let events = format!("{{\"a\":[{}],\"b\":[{}]}}", line("a", key, key), line("b", 30_000 + key, key));
+        assert!(found.contains(&events) && found.contains(&format!("{{\"note\":\"né{key}\"}}")), "{found}");
+    }
+}
+
 #[test]
 fn without_a_window_only_what_still_waits_is_held() {
     let mut run = Run::of("pattern p key by k match a: a next b: b");

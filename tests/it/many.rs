@@ -80,7 +80,9 @@ impl Many {
         for (index, (input, partition)) in self.inputs.iter().zip(&partitions).enumerate() {
             let lines = input.lines.iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
             let first = Position { stream: partition.stream, partition: partition.number, offset: 0 };
-            ingest.push(index, decoder.decode(lines, first)).unwrap();
+            let mut decoded = decoder.decode(lines, first);
+            set.prepare(&mut decoded.block, None);
+            ingest.push(index, decoded).unwrap();
             ingest.end(index);
         }
         std::iter::from_fn(|| ingest.batch(5)).collect()

@@ -70,7 +70,7 @@ impl Numbers {
     }
 }
 
-/// Adds what a key held to the store; its hash is still to be told. Nothing is added if the bytes are damaged.
+/// Adds what a key held to the store. Nothing is added if the bytes are damaged.
 pub(in crate::engine) fn load(
     loader: &mut Loader,
     bytes: &[u8],
@@ -79,7 +79,7 @@ pub(in crate::engine) fn load(
     store: &mut Store,
     table: &mut Table,
 ) -> Result<KeyState, Damaged> {
-    let mut key = KeyState { first: NONE, hash: 0 };
+    let mut key = KeyState { first: NONE };
     let mut steps = Vec::new();
     let mut read = Reader::new(bytes);
     let loaded = groups(loader, &mut read, &mut steps, &mut key, pattern, set, store, table);
