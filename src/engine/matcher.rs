@@ -33,7 +33,6 @@ pub(crate) struct Restoring<'a> {
 
 /// One pattern in one shard.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "most patterns are held as runs")]
 pub(crate) enum Matcher {
     /// Each partial match by itself.
     Runs(Runner),

@@ -89,6 +89,7 @@ impl Runner {
     }
 
     /// Takes an event that some condition may be true of.
+    #[expect(clippy::too_many_arguments, reason = "all of it is what a shard has")]
     fn concerned(
         &mut self,
         event: &Current<'_>,
@@ -276,8 +277,8 @@ struct Step<'a, 'e> {
 impl Step<'_, '_> {
     /// What the event does to a partial match in a state.
     fn cell(&mut self, store: &Store, state: StateId, node: u32) -> u32 {
-        let Step { event, pattern, shape, truths, table, .. } = self;
-        truths.cell_of_run(table, shape, state, event, pattern, store, node)
+        let Step { event, pattern, truths, table, .. } = self;
+        truths.cell_of_run(table, state, event, pattern, store, node)
     }
 
     /// A partial match that goes one step further.

@@ -190,13 +190,13 @@ impl Truths {
     pub(crate) fn cell_of_run(
         &self,
         table: &mut Table,
-        shape: &Shape,
         state: StateId,
         event: &Current<'_>,
         pattern: &Compiled,
         store: &Store,
         node: u32,
     ) -> u32 {
+        let shape = &event.set.shapes[pattern.shape as usize];
         let of = &table.states[state as usize];
         if table.is_narrow() {
             let truths = self.narrow_of_run(of.mask, event, pattern, store, node);
