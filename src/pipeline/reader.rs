@@ -94,7 +94,7 @@ impl Reader {
     /// Goes on reading on a thread of its own, and decoding on so many others. They end with the first failure, or when
     /// nobody asks any more; nobody waits for them, because an input may stay silent for ever.
     pub(super) fn ahead(mut self, decoders: usize) -> ReadAhead {
-        let ahead = decoders + 1;
+        let ahead = 4 * decoders;
         let inputs = vec![Asked { ahead: 0, next: 0 }; self.inputs.len()];
         let (requests, wanted) = unbounded();
         let (send, arrivals) = bounded(ahead);
