@@ -7,6 +7,9 @@ use crate::event::{Row, Slot};
 /// Bytes of text after which a page takes no more events.
 const PAGE_BYTES: usize = 32 << 10;
 
+/// About what the text of an event takes.
+const EVENT_BYTES: usize = 128;
+
 /// So many emptied pages keep their room for what comes next.
 const SPARE_PAGES: usize = 16;
 
@@ -171,6 +174,10 @@ impl Payloads {
             self.pages.push(Page::default());
             self.pages.len() as u32 - 1
         });
+        // Room for all of a page at once: growing would copy.
+        let page = &mut self.pages[self.current as usize];
+        page.text.reserve(PAGE_BYTES);
+        page.slots.reserve(PAGE_BYTES / EVENT_BYTES * self.width);
     }
 }
 

@@ -76,7 +76,9 @@ impl<T: Default> Slab<T> {
     }
 
     fn new_page(&mut self) -> u32 {
-        let page = Some(Page { items: Vec::new(), free: Vec::new(), is_open: true });
+        // Room for all of a page at once, but for the first: most slabs stay small, and growing would copy.
+        let room = if self.pages.is_empty() { 0 } else { PAGE as usize };
+        let page = Some(Page { items: Vec::with_capacity(room), free: Vec::new(), is_open: true });
         let number = match self.unused.pop() {
             Some(number) => {
                 self.pages[number as usize] = page;
