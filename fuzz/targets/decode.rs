@@ -72,7 +72,7 @@ fuzz_target!(|input: (u64, &[u8])| {
             parts.push(part);
         }
     }
-    assert_eq!(facts(&[whole], &schema), facts(&parts, &schema));
+    assert_eq!(facts(&[whole], &schema, &hasher), facts(&parts, &schema, &hasher));
 });
 
 /// What is read: fields of every depth, and a key.
@@ -97,12 +97,13 @@ fn schema() -> (Schema, Vec<FieldPath>) {
 }
 
 /// All that was found, without where in memory it stands.
-fn facts(parts: &[Decoded], schema: &Schema) -> Vec<String> {
+fn facts(parts: &[Decoded], schema: &Schema, hasher: &KeyHasher) -> Vec<String> {
     let mut facts = Vec::new();
     for part in parts {
         let block = &part.block;
-        for (row, keys) in (0..block.heads.len()).zip(block.key_hashes.chunks(block.key_width)) {
+        for row in 0..block.heads.len() {
             let row = block.row(row);
+            let keys: Vec<u64> = schema.keys.iter().map(|key| hasher.hash(&row, key)).collect();
             let values: Vec<Value> = (0..schema.fields.len()).map(|slot| row.value(slot)).collect();
             let head = row.head;
             facts.push(format!(
