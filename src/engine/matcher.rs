@@ -56,6 +56,15 @@ impl Matcher {
         }
     }
 
+    /// The first group of a key that may have this hash.
+    #[inline]
+    pub(crate) fn first_group(&self, hash: u64) -> Option<u32> {
+        match self {
+            Matcher::Runs(runner) => runner.first_group(hash),
+            Matcher::Sets(_) => None,
+        }
+    }
+
     /// How many steps of partial matches are held outside the store that the shard's runs share.
     pub(crate) fn steps(&self) -> usize {
         match self {

@@ -123,6 +123,14 @@ impl Payloads {
         (&page.text, &page.slots[place.slots as usize..][..place.width as usize])
     }
 
+    /// Reads a byte of an event's text and the kind of its first slot: they are in the cache afterwards.
+    pub(crate) fn touch(&self, place: Place) -> u64 {
+        let Some(page) = self.pages.get(place.page as usize) else { return 0 };
+        let byte = page.text.as_bytes().get(place.text as usize).copied().unwrap_or(0);
+        let is_null = page.slots.get(place.slots as usize) == Some(&Slot::Null);
+        u64::from(byte) + u64::from(is_null)
+    }
+
     /// An event's own text.
     pub(crate) fn text(&self, place: Place) -> &str {
         &self.pages[place.page as usize].text[place.text as usize..][..place.len as usize]

@@ -66,6 +66,12 @@ impl Runner {
         self.keys.len()
     }
 
+    /// The first group of a key that may have this hash.
+    pub(crate) fn first_group(&self, hash: u64) -> Option<u32> {
+        let hash = hash as u32;
+        self.keys.find(spread(hash), |key| key.hash == hash).map(|key| key.first)
+    }
+
     /// How many partial matches there are.
     pub(crate) fn partial_matches(&self, store: &Store) -> usize {
         self.keys.iter().map(|key| key.state().runs(store).count()).sum()

@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::deadlines::Deadlines;
 use super::matched::{Kind, MatchSink, MatchView, Order};
 use super::matcher::{Closing, Matcher, Restoring};
@@ -16,6 +18,12 @@ use super::table::Table;
 use super::truths::{Current, KeyHash};
 use crate::event::key::{KeyHasher, has_key};
 use crate::event::{Batch, Block, Row, Timestamp};
+
+/// Events whose keys are looked at together before they are taken.
+const WARMED: usize = 16;
+
+/// From so many keys on, what they hold does not fit into the caches.
+const MANY_KEYS: usize = 1 << 15;
 
 /// What a shard has counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -119,11 +127,17 @@ impl Engine {
             });
             number += u64::from(rows.end - rows.start);
         }
-        for &(number, index, row) in &passed {
-            let block = &*batch.blocks[index as usize];
-            let row = row as usize;
-            let hashes = block.key_hashes.get(row * block.key_width..).unwrap_or_default();
-            self.event(&set, block.row(row), self.sequence + number, hashes, sink);
+        for some in passed.chunks(WARMED) {
+            self.warm(
+                &set,
+                some.iter().map(|&(_, index, row)| batch.blocks[index as usize].row(row as usize)),
+            );
+            for &(number, index, row) in some {
+                let block = &*batch.blocks[index as usize];
+                let row = row as usize;
+                let hashes = block.key_hashes.get(row * block.key_width..).unwrap_or_default();
+                self.event(&set, block.row(row), self.sequence + number, hashes, sink);
+            }
         }
         self.passed = passed;
         self.sequence += number;
@@ -183,6 +197,20 @@ impl Engine {
         }
         loader.finish(&mut self.store);
         result
+    }
+
+    /// Looks at what the keys of some events hold, step by step for all of them: where there are so many keys that each
+    /// step misses the caches, the misses of several events are waited for together.
+    fn warm<'a>(&self, set: &PatternSet, rows: impl Iterator<Item = Row<'a>>) {
+        let Some(most) = self.runners.first().filter(|_| self.runners.len() == 1) else { return };
+        let pattern = &set.patterns[0];
+        if most.keys() < MANY_KEYS {
+            return;
+        }
+        let slots = &set.schema().keys[pattern.key];
+        let keyed = rows.filter(|row| has_key(row.slots, slots));
+        let hashes: SmallVec<[u64; WARMED]> = keyed.map(|row| self.hasher.hash(&row, slots)).collect();
+        self.store.warm(hashes.iter().filter_map(|&hash| most.first_group(hash)).collect());
     }
 
     #[inline]
