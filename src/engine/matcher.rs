@@ -15,8 +15,6 @@ use crate::pattern::nfa::Storage;
 /// A time at which windows close.
 pub(crate) struct Closing<'a> {
     pub(crate) at: Timestamp,
-    /// The number of the pattern.
-    pub(crate) number: u32,
     /// Counts events and deadlines.
     pub(crate) moment: u64,
     pub(crate) set: &'a PatternSet,
@@ -110,10 +108,7 @@ impl Matcher {
     ) {
         match self {
             Matcher::Runs(runner) => runner.close(closing, begun, table, scratch, store, found),
-            Matcher::Sets(runner) => {
-                runner.close(closing, begun, store);
-                scratch.closed.push(closing.number);
-            }
+            Matcher::Sets(runner) => runner.close(closing, begun, scratch, store),
         }
     }
 

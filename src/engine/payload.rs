@@ -66,7 +66,7 @@ impl Payloads {
         self.width = width;
     }
 
-    /// Adds the payload of a row; its slots point into its page afterwards.
+    /// Adds the payload of a row, which may be one of a kept event; its slots point into its page afterwards.
     pub(crate) fn add(&mut self, row: &Row<'_>) -> Place {
         let raw = row.raw();
         if self.pages[self.current as usize].text.len() + raw.len() > PAGE_BYTES {
@@ -76,7 +76,9 @@ impl Payloads {
         let (text, slots) = (page.text.len(), page.slots.len() as u32);
         page.text.push_str(raw);
         let moved = |at: u32| at - row.head.raw.start + text as u32;
-        for slot in &row.slots[..self.width] {
+        // An event that was kept before more fields were needed has no more.
+        let fields = &row.slots[..self.width.min(row.slots.len())];
+        for slot in fields {
             page.slots.push(match *slot {
                 Slot::Str { at, len } => Slot::Str { at: moved(at), len },
                 Slot::Json { at, len } => Slot::Json { at: moved(at), len },
@@ -90,7 +92,7 @@ impl Payloads {
         }
         page.alive += 1;
         let len = (page.text.len() - text) as u32;
-        let width = self.width as u32;
+        let width = fields.len() as u32;
         let place = Place { page: self.current, slots, text: text as u32, len, width };
         self.used += place.bytes();
         self.alive += place.bytes();
@@ -144,33 +146,6 @@ impl Payloads {
     /// Room for the same payloads, with none in it.
     pub(crate) fn emptied(&self) -> Payloads {
         Payloads { width: self.width, ..Payloads::default() }
-    }
-
-    /// Moves an event's payload here from where it was.
-    pub(crate) fn adopt(&mut self, from: &Payloads, place: Place) -> Place {
-        if self.pages[self.current as usize].text.len() + place.len as usize > PAGE_BYTES {
-            self.open_page();
-        }
-        let (text, slots) = from.get(place);
-        let page = &mut self.pages[self.current as usize];
-        let to = Place {
-            page: self.current,
-            slots: page.slots.len() as u32,
-            text: page.text.len() as u32,
-            ..place
-        };
-        page.text.push_str(&text[place.text as usize..][..place.len as usize]);
-        let moved = |at: u32| at - place.text + to.text;
-        page.slots.extend(slots.iter().map(|slot| match *slot {
-            Slot::Str { at, len } => Slot::Str { at: moved(at), len },
-            Slot::Json { at, len } => Slot::Json { at: moved(at), len },
-            Slot::Unescaped { at, len } => Slot::Unescaped { at: moved(at), len },
-            other => other,
-        }));
-        page.alive += 1;
-        self.used += to.bytes();
-        self.alive += to.bytes();
-        to
     }
 
     fn open_page(&mut self) {

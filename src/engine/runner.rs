@@ -4,7 +4,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use super::deadlines::Deadlines;
-use super::key_state::{KeyState, Visit, some_event};
+use super::key_state::{KeyState, Visit, Waiting, some_event};
 use super::matched::Kind;
 use super::matcher::{Closing, Restoring};
 use super::saved::{Damaged, Loader, runs};
@@ -262,7 +262,7 @@ fn settle(state: &mut KeyState, complete: &mut Vec<u32>, skip: Skip, moment: u64
     }
     for node in complete.drain(..) {
         let first = store.sequence(store.nodes[node].first);
-        state.waiting_mut(store).push(super::key_state::Waiting { node, first, moment });
+        state.waiting_mut(store).push(Waiting { node, first, moment });
     }
     skip::take(state, skip, store, complete);
 }

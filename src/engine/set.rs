@@ -26,7 +26,7 @@ pub(crate) type AtomId = u32;
 const VERSION: u64 = 1;
 
 /// A set of patterns, ready to run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PatternSet {
     /// In the order in which they were added. A pattern keeps its number in every set that is made from this one, and
     /// so do fields, types, keys, predicates and shapes.
@@ -134,24 +134,7 @@ impl PatternSet {
 
     /// The set with one pattern more. It costs little, however many there are: nothing is compiled but the new one.
     pub fn with(&self, plan: Plan) -> PatternSet {
-        let mut set = PatternSet {
-            patterns: self.patterns.clone(),
-            ranks: self.ranks.clone(),
-            by_rank: self.by_rank.clone(),
-            shapes: self.shapes.clone(),
-            predicates: self.predicates.clone(),
-            around: self.around.clone(),
-            routes: self.routes.clone(),
-            tokens: self.tokens.clone(),
-            kept_fields: self.kept_fields,
-            runs_only: self.runs_only,
-            windows: self.windows.clone(),
-            gates: self.gates.clone(),
-            schema: self.schema.clone(),
-            types: self.types.clone(),
-            shape_numbers: self.shape_numbers.clone(),
-            type_field: self.type_field.clone(),
-        };
+        let mut set = self.clone();
         set.add(plan);
         set.routes.finish();
         if let Some(new) = set.patterns.last().map(Arc::clone) {
@@ -177,22 +160,25 @@ impl PatternSet {
     /// several shards have to tell which are their own, the hashes of those events' keys. A block that was not prepared
     /// is as good, but each of its events is looked at.
     pub fn prepare(&self, block: &mut Block, hasher: Option<&KeyHasher>) {
+        let keys = &self.schema.keys;
         let mut concerns = vec![0_u64; block.heads.len().div_ceil(64)];
+        let mut hashes = vec![0; if hasher.is_some() { block.heads.len() * keys.len() } else { 0 }];
         let mut found = Vec::new();
-        for (row, head) in block.heads.iter().enumerate() {
+        for row in 0..block.heads.len() {
+            let event = block.row(row);
             // A type that only a later set names is like one that none names.
-            let gate = self.gates.get(head.kind.0 as usize).unwrap_or(&self.gates[TypeId::OTHER.0 as usize]);
-            let passes = gate.passes(&block.row(row), self, &mut found);
-            concerns[row / 64] |= u64::from(passes) << (row % 64);
-        }
-        if let Some(hasher) = hasher {
-            let keys = &self.schema.keys;
-            let mut hashes = vec![0; block.heads.len() * keys.len()];
-            for row in (0..block.heads.len()).filter(|row| concerns[row / 64] >> (row % 64) & 1 == 1) {
-                let event = block.row(row);
+            let gate = self.gates.get(event.head.kind.0 as usize);
+            let gate = gate.unwrap_or(&self.gates[TypeId::OTHER.0 as usize]);
+            if !gate.passes(&event, self, &mut found) {
+                continue;
+            }
+            concerns[row / 64] |= 1 << (row % 64);
+            if let Some(hasher) = hasher {
                 let into = hashes[row * keys.len()..].iter_mut();
                 into.zip(keys).for_each(|(hash, key)| *hash = hasher.hash(&event, key));
             }
+        }
+        if hasher.is_some() {
             block.key_hashes = hashes;
             block.key_width = keys.len();
         }
@@ -326,9 +312,7 @@ impl Compiled {
         };
         (compiled, atoms.needs)
     }
-}
 
-impl Compiled {
     /// The slots that are read of events that partial matches or matches have accepted.
     fn kept_fields(&self) -> Vec<usize> {
         let conditions = self.atoms.iter().flat_map(|atom| &atom.iterative);

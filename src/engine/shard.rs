@@ -128,15 +128,15 @@ impl Engine {
             number += u64::from(rows.end - rows.start);
         }
         for some in passed.chunks(WARMED) {
-            self.warm(
-                &set,
-                some.iter().map(|&(_, index, row)| batch.blocks[index as usize].row(row as usize)),
-            );
-            for &(number, index, row) in some {
-                let block = &*batch.blocks[index as usize];
-                let row = row as usize;
-                let hashes = block.key_hashes.get(row * block.key_width..).unwrap_or_default();
-                self.event(&set, block.row(row), self.sequence + number, hashes, sink);
+            let event = |&(_, index, row): &(u64, u32, u32)| {
+                let (block, row) = (&*batch.blocks[index as usize], row as usize);
+                (block.row(row), block.key_hashes.get(row * block.key_width..).unwrap_or_default())
+            };
+            let warmed = self.warm(&set, some.iter().map(event));
+            for (place, passed) in some.iter().enumerate() {
+                let (row, hashes) = event(passed);
+                let hashes = warmed.get(place).map_or(hashes, std::slice::from_ref);
+                self.event(&set, row, self.sequence + passed.0, hashes, sink);
             }
         }
         self.passed = passed;
@@ -200,17 +200,25 @@ impl Engine {
     }
 
     /// Looks at what the keys of some events hold, step by step for all of them: where there are so many keys that each
-    /// step misses the caches, the misses of several events are waited for together.
-    fn warm<'a>(&self, set: &PatternSet, rows: impl Iterator<Item = Row<'a>>) {
-        let Some(most) = self.runners.first().filter(|_| self.runners.len() == 1) else { return };
-        let pattern = &set.patterns[0];
-        if most.keys() < MANY_KEYS {
-            return;
+    /// step misses the caches, the misses of several events are waited for together. The keys' hashes, if it did.
+    fn warm<'a>(
+        &self,
+        set: &PatternSet,
+        events: impl Iterator<Item = (Row<'a>, &'a [u64])>,
+    ) -> SmallVec<[u64; WARMED]> {
+        // With one pattern there is one key, so that an event has one hash.
+        match &*self.runners {
+            [only] if only.keys() >= MANY_KEYS => {
+                let slots = &set.schema().keys[set.patterns[0].key];
+                let hash = |(row, known): (Row<'_>, &[u64])| {
+                    KeyHash::new(&self.hasher, slots, known.first().copied().unwrap_or(0)).get(&row)
+                };
+                let hashes: SmallVec<_> = events.map(hash).collect();
+                self.store.warm(hashes.iter().filter_map(|&hash| only.first_group(hash)).collect());
+                hashes
+            }
+            _ => SmallVec::new(),
         }
-        let slots = &set.schema().keys[pattern.key];
-        let keyed = rows.filter(|row| has_key(row.slots, slots));
-        let hashes: SmallVec<[u64; WARMED]> = keyed.map(|row| self.hasher.hash(&row, slots)).collect();
-        self.store.warm(hashes.iter().filter_map(|&hash| most.first_group(hash)).collect());
     }
 
     #[inline]
@@ -289,8 +297,8 @@ impl Engine {
         let set = Arc::clone(&self.set);
         while let Some(at) = self.deadlines.next(to, &self.store) {
             self.moment += 1;
+            let closing = Closing { at, moment: self.moment, set: &set, hasher: &self.hasher };
             while let Some((number, begun)) = self.deadlines.pop(at, &self.store) {
-                let closing = Closing { at, number, moment: self.moment, set: &set, hasher: &self.hasher };
                 let table = &self.tables[set.patterns[number as usize].shape as usize];
                 let (scratch, store) = (&mut self.scratch, &mut self.store);
                 self.runners[number as usize].close(&closing, begun, table, scratch, store, &mut self.found);

@@ -85,8 +85,9 @@ impl Store {
     fn move_together(&mut self) {
         let mut payloads = self.payloads.emptied();
         for kept in self.events.iter_mut().filter(|kept| kept.references > 0) {
+            let (text, slots) = self.payloads.get(kept.place);
+            kept.place = payloads.add(&Row { head: &kept.head, text, unescaped: text, slots });
             let len = kept.head.raw.end - kept.head.raw.start;
-            kept.place = payloads.adopt(&self.payloads, kept.place);
             kept.head.raw = kept.place.text..kept.place.text + len;
         }
         self.payloads = payloads;

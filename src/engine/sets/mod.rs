@@ -18,7 +18,7 @@ use self::heap::{Heaps, Id, NONE, Part};
 use super::deadlines::Deadlines;
 use super::matched::Kind;
 use super::matcher::{Closing, Restoring};
-use super::runner::{Found, spread};
+use super::runner::{Found, Scratch, spread};
 use super::saved::{Damaged, Loader};
 use super::store::Store;
 use super::table::{DEAD, NOTHING, START, StateId, Table, Take};
@@ -235,7 +235,8 @@ impl SetRunner {
 
     /// Closes what began with a kept event or before. The elements stay until `release`, so that all keys of which
     /// something closes at this time are found.
-    pub(crate) fn close(&mut self, closing: &Closing<'_>, begun: u32, store: &Store) {
+    pub(crate) fn close(&mut self, closing: &Closing<'_>, begun: u32, scratch: &mut Scratch, store: &Store) {
+        scratch.closed.push(self.number);
         let pattern = &closing.set.patterns[self.number as usize];
         let slots = &closing.set.schema().keys[pattern.key];
         let heaps = &mut self.heaps;
