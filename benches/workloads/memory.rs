@@ -55,8 +55,7 @@ impl Bench {
         let set = Arc::new(PatternSet::new(case.plans()?, &settings, &["events".to_owned()]));
         let hasher = KeyHasher::default();
         let decoder = Decoder::new(set.schema(), &settings);
-        let partition =
-            PartitionSettings { stream: 0, number: 0, out_of_orderness: settings.out_of_orderness };
+        let partition = PartitionSettings::new(0, 0, settings.out_of_orderness);
         Ok(Bench { set, hasher, decoder, partition })
     }
 

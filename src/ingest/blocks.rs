@@ -69,8 +69,19 @@ impl Blocks {
         (known + open.partition_point(|head| head.time <= up_to)) as u32
     }
 
+    /// Whether events of a block have to leave.
+    pub(super) fn waits(&self, block: BlockNumber) -> bool {
+        self.held.get(self.place(block)).is_some_and(|held| held.events > 0)
+    }
+
     /// The first events of some spans, at most `max`, as a batch; they leave with it. How many spans have left as a whole.
-    pub(super) fn batch(&mut self, spans: &mut [Span], max: usize) -> (Batch, usize) {
+    /// `renew` is asked of each block that leaves, and may give another one of the same events in its place.
+    pub(super) fn batch(
+        &mut self,
+        spans: &mut [Span],
+        max: usize,
+        renew: &mut impl FnMut(&Arc<Block>) -> Option<Block>,
+    ) -> (Batch, usize) {
         self.batches += 1;
         let mut batch = Batch { blocks: Vec::new(), runs: Vec::with_capacity(max.min(spans.len())) };
         let (mut room, mut whole) = (max, 0);
@@ -87,6 +98,9 @@ impl Blocks {
             if held.batch != self.batches {
                 held.batch = self.batches;
                 held.index = batch.blocks.len() as u32;
+                if let Some(renewed) = held.block.as_ref().and_then(&mut *renew) {
+                    held.block = Some(Arc::new(renewed));
+                }
                 batch.blocks.extend(held.block.clone());
             }
             held.events -= count;

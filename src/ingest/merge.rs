@@ -4,11 +4,11 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::blocks::{Blocks, Span};
-use super::partition::Partition;
+use super::partition::{Partition, Resume};
 use super::rejected::Rejected;
 use super::sources::{Source, merge};
 use crate::event::decode::Decoded;
-use crate::event::{Batch, TimeSpan, Timestamp};
+use crate::event::{Batch, Block, TimeSpan, Timestamp};
 
 /// Takes stretches of partitions and gives batches in the order of event time.
 #[derive(Debug)]
@@ -25,6 +25,10 @@ pub struct Ingest {
     /// Events and rejected lines that may not leave yet.
     waiting: usize,
     limit: usize,
+    /// Up to here events have left, or may: it never goes back.
+    frontier: Option<Timestamp>,
+    /// The frontier does not go beyond it.
+    cap: Timestamp,
     counters: Counters,
 }
 
@@ -37,6 +41,17 @@ pub struct PartitionSettings {
     pub number: u32,
     /// How far behind the partition's highest time an event may come.
     pub out_of_orderness: TimeSpan,
+    /// How far ahead of the partition's highest time an event may come; further ahead, it is a dead letter.
+    pub max_time_jump: Option<TimeSpan>,
+    /// Whether its events leave without waiting for the bound when all partitions are idle.
+    pub flushes: bool,
+}
+
+impl PartitionSettings {
+    /// A partition with this bound, and without the rest.
+    pub fn new(stream: u32, number: u32, out_of_orderness: TimeSpan) -> PartitionSettings {
+        PartitionSettings { stream, number, out_of_orderness, max_time_jump: None, flushes: false }
+    }
 }
 
 /// What ingest has counted.
@@ -85,6 +100,8 @@ impl Ingest {
             sources: partitions.iter().map(|_| Source::default()).collect(),
             waiting: 0,
             limit,
+            frontier: None,
+            cap: Timestamp::MAX,
             counters: Counters::default(),
         }
     }
@@ -97,15 +114,62 @@ impl Ingest {
         let Decoded { block, dead, lines, blank } = decoded;
         let (all, dead_letters) = (block.heads.len(), dead.len());
         let block = Arc::new(block);
-        let events = self.partitions[partition].push(&block, self.blocks.next_number(), dead);
-        self.waiting += all + dead_letters;
+        let partition = &mut self.partitions[partition];
+        let before = partition.rejected.len();
+        let (events, late) = partition.push(&block, self.blocks.next_number(), lines, dead);
+        self.waiting += events + partition.rejected.len() - before;
         self.counters.lines += lines;
         self.counters.blank += blank;
         self.counters.events += all as u64;
-        self.counters.late += (all - events) as u64;
+        self.counters.late += late as u64;
         self.counters.dead_letters += dead_letters as u64;
         self.blocks.hold(block, events);
         Ok(())
+    }
+
+    /// Goes on where an earlier run stood: up to `frontier` its events had left. What lies between a partition's
+    /// [`Resume::from`] and its [`Resume::next`] is to be pushed again, whether it had left or not.
+    pub fn resume(&mut self, partitions: &[Resume], frontier: Option<Timestamp>) {
+        self.frontier = frontier;
+        for (partition, at) in self.partitions.iter_mut().zip(partitions) {
+            partition.resume(at, frontier);
+        }
+    }
+
+    /// Where to go on after a restart, by partition. Nothing may be ready: batches have been taken out.
+    pub fn resume_points(&mut self) -> Vec<Resume> {
+        let blocks = &self.blocks;
+        self.partitions.iter_mut().map(|partition| partition.resume_point(blocks)).collect()
+    }
+
+    /// From an offset of a partition on, events at or below `floor` are late.
+    pub fn mark(&mut self, partition: usize, offset: u64, floor: Timestamp) {
+        self.partitions[partition].mark(offset, floor);
+    }
+
+    /// Whether the others wait for a partition.
+    pub fn set_idle(&mut self, partition: usize, idle: bool) {
+        self.partitions[partition].idle = idle;
+    }
+
+    /// Lets nothing leave beyond a time.
+    pub fn set_cap(&mut self, cap: Timestamp) {
+        self.cap = cap;
+    }
+
+    /// Up to here all events have left, or may.
+    pub fn frontier(&self) -> Option<Timestamp> {
+        self.frontier
+    }
+
+    /// A partition's own watermark.
+    pub fn watermark_of(&self, partition: usize) -> Option<Timestamp> {
+        self.partitions[partition].watermark()
+    }
+
+    /// Events and rejected lines that wait.
+    pub fn waiting(&self) -> usize {
+        self.waiting
     }
 
     /// Nothing more comes from a partition.
@@ -126,14 +190,27 @@ impl Ingest {
 
     /// Up to this time all events are known; none as long as any may come.
     pub fn watermark(&self) -> Option<Timestamp> {
-        match self.wants() {
-            Some(_) => self.partitions.iter().filter(|p| !p.ended).map(Partition::watermark).min().flatten(),
-            None => Some(Timestamp::MAX),
-        }
+        let open = || self.partitions.iter().filter(|partition| !partition.ended);
+        let counting = open().filter(|partition| !partition.idle).map(Partition::watermark).min();
+        let known = match counting {
+            Some(lowest) => lowest,
+            None if open().next().is_none() => Some(Timestamp::MAX),
+            None => open().map(Partition::in_silence).max().flatten(),
+        };
+        known.map(|known| known.min(self.cap)).max(self.frontier)
     }
 
     /// The next events that may leave, at most `max`; none when nothing may.
     pub fn batch(&mut self, max: usize) -> Option<Batch> {
+        self.batch_renewed(max, |_| None)
+    }
+
+    /// The same; `renew` is asked of each block as it leaves, and may give another one of the same events in its place.
+    pub fn batch_renewed(
+        &mut self,
+        max: usize,
+        mut renew: impl FnMut(&Arc<Block>) -> Option<Block>,
+    ) -> Option<Batch> {
         if self.left == self.ready.len() {
             self.release();
         }
@@ -141,19 +218,17 @@ impl Ingest {
         if ready.is_empty() {
             return None;
         }
-        let (batch, left) = self.blocks.batch(ready, max.max(1));
+        let (batch, left) = self.blocks.batch(ready, max.max(1), &mut renew);
         self.left += left;
         Some(batch)
     }
 
-    /// The late events and dead letters that may leave, in order.
+    /// The late events and dead letters that may leave, in order: whatever comes later stands behind them.
     pub fn rejected(&mut self) -> Vec<Rejected> {
-        // A partition's later ones come at or after (its highest time, its number).
-        let frontier =
-            self.wants().map(|index| (self.partitions[index].highest, self.partitions[index].number));
+        let Some(watermark) = self.watermark() else { return Vec::new() };
         let mut out = Vec::new();
         for partition in &mut self.partitions {
-            let may = |one: &Rejected| frontier.is_none_or(|f| (one.reached, one.partition) <= f);
+            let may = |one: &Rejected| watermark == Timestamp::MAX || one.reached < Some(watermark);
             let count = partition.rejected.partition_point(may);
             out.extend(partition.rejected.drain(..count));
         }
@@ -167,6 +242,7 @@ impl Ingest {
         self.ready.clear();
         self.left = 0;
         let Some(watermark) = self.watermark() else { return };
+        self.frontier = Some(watermark);
         for (partition, Source { spans, entries }) in self.partitions.iter_mut().zip(&mut self.sources) {
             self.waiting -= partition.release(watermark, &self.blocks, spans, entries);
         }

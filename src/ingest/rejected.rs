@@ -8,8 +8,10 @@ use crate::event::{Block, Timestamp};
 /// A late event or a dead letter.
 #[derive(Debug, Clone)]
 pub struct Rejected {
-    /// The partition's highest event time up to this line; none before its first event.
+    /// The partition's watermark at this line; none before its first event.
     pub reached: Option<Timestamp>,
+    /// The rank of the partition's stream.
+    pub stream: u32,
     /// The partition's number.
     pub partition: u32,
     /// The line's number in its partition.
@@ -36,8 +38,8 @@ pub enum RejectedKind {
 
 impl Rejected {
     /// By this they leave.
-    pub(super) fn order(&self) -> (Option<Timestamp>, u32, u64) {
-        (self.reached, self.partition, self.offset)
+    pub(super) fn order(&self) -> (Option<Timestamp>, u32, u32, u64) {
+        (self.reached, self.stream, self.partition, self.offset)
     }
 
     /// Appends it as one JSON object, without a line break.

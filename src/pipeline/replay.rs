@@ -90,10 +90,8 @@ impl Replay {
         let rank = |stream: &String| streams.binary_search(stream).map_or(0, |rank| rank as u32);
         let partitions: Vec<PartitionSettings> = (0..)
             .zip(&self.inputs)
-            .map(|(number, input)| PartitionSettings {
-                stream: rank(&input.stream),
-                number,
-                out_of_orderness: self.settings.out_of_orderness,
+            .map(|(number, input)| {
+                PartitionSettings::new(rank(&input.stream), number, self.settings.out_of_orderness)
             })
             .collect();
         let first = |at: &PartitionSettings| Position { stream: at.stream, partition: at.number, offset: 0 };

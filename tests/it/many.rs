@@ -70,10 +70,12 @@ impl Many {
     fn batches(&self, set: &PatternSet) -> Vec<Batch> {
         let (settings, streams) = (self.settings(), self.streams());
         let mut decoder = Decoder::new(set.schema(), &settings);
-        let of = |(number, input): (u32, &Input)| PartitionSettings {
-            stream: streams.iter().position(|s| *s == input.stream).unwrap() as u32,
-            number,
-            out_of_orderness: settings.out_of_orderness,
+        let of = |(number, input): (u32, &Input)| {
+            PartitionSettings::new(
+                streams.iter().position(|s| *s == input.stream).unwrap() as u32,
+                number,
+                settings.out_of_orderness,
+            )
         };
         let partitions: Vec<_> = (0..).zip(&self.inputs).map(of).collect();
         let mut ingest = Ingest::new(&partitions, usize::MAX);

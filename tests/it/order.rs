@@ -13,7 +13,10 @@ type Line = Option<i64>;
 /// An input: the rank of its stream, and its lines. Its index is the partition's number.
 type Input = (u32, Vec<Line>);
 
-/// (time, position) of what was taken, and (late, highest time before, partition, offset) of what was set aside.
+/// From an offset of an input on, events up to a time are late.
+type Mark = (usize, u64, Timestamp);
+
+/// (time, position) of what was taken, and (late, watermark before, partition, offset) of what was set aside.
 #[derive(Debug, Default, PartialEq)]
 struct Order {
     taken: Vec<(i64, Position)>,
@@ -31,28 +34,25 @@ fn decode(lines: &[Line], stream: u32, partition: u32, offset: u64) -> Decoded {
 
 /// A merge of partitions of these streams.
 fn ingest(streams: &[u32], bound: i64, limit: usize) -> Ingest {
-    let settings = |(number, stream): (u32, &u32)| PartitionSettings {
-        stream: *stream,
-        number,
-        out_of_orderness: TimeSpan(bound),
-    };
+    let settings = |(number, stream): (u32, &u32)| PartitionSettings::new(*stream, number, TimeSpan(bound));
     Ingest::new(&(0..).zip(streams).map(settings).collect::<Vec<_>>(), limit)
 }
 
 /// What the rules say, without any cleverness.
-fn expected(inputs: &[Input], bound: i64) -> Order {
+fn expected(inputs: &[Input], bound: i64, marks: &[Mark]) -> Order {
     let mut order = Order::default();
     let mut aside = Vec::new();
     for (partition, (stream, lines)) in inputs.iter().enumerate() {
-        let partition = partition as u32;
         let mut highest: Option<i64> = None;
-        for (offset, line) in lines.iter().enumerate() {
-            let offset = offset as u64;
-            let watermark = highest.map(|h| i128::from(h) - i128::from(bound) - 1);
+        for (offset, line) in (0..).zip(lines) {
+            let behind = highest.and_then(|h| h.checked_sub(bound)?.checked_sub(1));
+            let marks = marks.iter().filter(|(input, from, _)| *input == partition && *from <= offset);
+            let watermark = behind.max(marks.map(|(_, _, floor)| floor.0).max());
+            let partition = partition as u32;
             match line {
-                None => aside.push((highest, partition, offset, false)),
-                Some(time) if watermark.is_some_and(|w| i128::from(*time) <= w) => {
-                    aside.push((highest, partition, offset, true));
+                None => aside.push((watermark, *stream, partition, offset, false)),
+                Some(time) if Some(*time) <= watermark => {
+                    aside.push((watermark, *stream, partition, offset, true));
                 }
                 Some(time) => {
                     order.taken.push((*time, Position { stream: *stream, partition, offset }));
@@ -65,7 +65,7 @@ fn expected(inputs: &[Input], bound: i64) -> Order {
     aside.sort();
     order.aside = aside
         .into_iter()
-        .map(|(highest, partition, offset, late)| (late, highest, partition, offset))
+        .map(|(watermark, _, partition, offset, late)| (late, watermark, partition, offset))
         .collect();
     order
 }
@@ -109,11 +109,83 @@ fn merged(inputs: &[Input], bound: i64, batch: usize, schedule: &[(usize, usize)
         // Nothing stays that may leave.
         let watermark = ingest.watermark();
         let known = inputs.iter().zip(&read).map(|((stream, lines), to)| (*stream, lines[..*to].to_vec()));
-        let known = expected(&known.collect::<Vec<_>>(), bound).taken;
+        let known = expected(&known.collect::<Vec<_>>(), bound, &[]).taken;
         let due = known.iter().filter(|(time, _)| watermark.is_some_and(|w| Timestamp(*time) <= w)).count();
         assert_eq!(order.taken.len(), due);
     }
     order
+}
+
+/// Runs the merge with restarts, and with inputs that are silent for a while; what came out, and the marks that were set
+/// for inputs that came back.
+fn interrupted(inputs: &[Input], bound: i64, steps: &[(usize, usize, u8)]) -> (Order, Vec<Mark>) {
+    let streams: Vec<u32> = inputs.iter().map(|(stream, _)| *stream).collect();
+    let mut merge = ingest(&streams, bound, usize::MAX);
+    let mut read = vec![0; inputs.len()];
+    let mut silent = vec![false; inputs.len()];
+    let mut marks: Vec<Mark> = Vec::new();
+    let mut order = Order::default();
+    let mut steps = steps.iter().cycle();
+    let push = |merge: &mut Ingest, input: usize, from: usize, to: usize| {
+        let (stream, lines) = &inputs[input];
+        let decoded = decode(&lines[from..to], *stream, input as u32, from as u64);
+        merge.push(input, decoded).unwrap();
+    };
+    while read.iter().zip(inputs).any(|(read, (_, lines))| *read < lines.len()) {
+        let (pick, lines, what) = steps.next().unwrap();
+        let input = pick % inputs.len();
+        match what {
+            0 => {
+                silent[input] = true;
+                merge.set_idle(input, true);
+            }
+            1 => {
+                let (points, frontier) = (merge.resume_points(), merge.frontier());
+                merge = ingest(&streams, bound, usize::MAX);
+                merge.resume(&points, frontier);
+                for (input, offset, floor) in &marks {
+                    if *offset >= points[*input].from {
+                        merge.mark(*input, *offset, *floor);
+                    }
+                }
+                for (input, at) in points.iter().enumerate() {
+                    merge.set_idle(input, silent[input]);
+                    assert_eq!(at.next, read[input] as u64);
+                    push(&mut merge, input, at.from as usize, read[input]);
+                }
+            }
+            _ => {}
+        }
+        if *what > 1 {
+            if std::mem::take(&mut silent[input]) {
+                merge.set_idle(input, false);
+                if let Some(floor) = merge.frontier() {
+                    marks.push((input, read[input] as u64, floor));
+                    merge.mark(input, read[input] as u64, floor);
+                }
+            }
+            let to = (read[input] + lines).min(inputs[input].1.len());
+            push(&mut merge, input, read[input], to);
+            read[input] = to;
+        } else if steps.clone().take(12).all(|(_, _, what)| *what <= 1) {
+            // Nothing would ever be read.
+            break;
+        }
+        drain(&mut merge, 7, &mut order);
+    }
+    for (input, from) in read.iter().enumerate() {
+        if std::mem::take(&mut silent[input]) {
+            merge.set_idle(input, false);
+            if let Some(floor) = merge.frontier() {
+                marks.push((input, *from as u64, floor));
+                merge.mark(input, *from as u64, floor);
+            }
+        }
+        push(&mut merge, input, *from, inputs[input].1.len());
+        merge.end(input);
+    }
+    drain(&mut merge, 7, &mut order);
+    (order, marks)
 }
 
 fn inputs() -> impl Strategy<Value = Vec<Input>> {
@@ -147,7 +219,17 @@ proptest! {
         batch in 1..20usize,
         schedule in prop::collection::vec((0..5usize, 1..12usize), 1..8),
     ) {
-        prop_assert_eq!(merged(&inputs, bound, batch, &schedule), expected(&inputs, bound));
+        prop_assert_eq!(merged(&inputs, bound, batch, &schedule), expected(&inputs, bound, &[]));
+    }
+
+    #[test]
+    fn restarts_and_silence_give_what_the_marks_say(
+        inputs in inputs(),
+        bound in bound(),
+        steps in prop::collection::vec((0..5usize, 1..12usize, 0..10u8), 1..12),
+    ) {
+        let (found, marks) = interrupted(&inputs, bound, &steps);
+        prop_assert_eq!(found, expected(&inputs, bound, &marks));
     }
 }
 
@@ -165,7 +247,7 @@ fn an_event_at_its_partitions_watermark_is_late_and_does_not_move_it() {
 
 fn expected_and_merged(inputs: &[Input], bound: i64) -> Order {
     let order = merged(inputs, bound, 3, &[(0, 1)]);
-    assert_eq!(order, expected(inputs, bound));
+    assert_eq!(order, expected(inputs, bound, &[]));
     order
 }
 
@@ -216,7 +298,7 @@ fn long_stretches_out_of_order_leave_in_order_too() {
         let inputs = [(0, times.clone()), (1, times[..3_000].to_vec())];
         for bound in [apart / 2, 2 * apart] {
             let order = merged(&inputs, bound, 700, &[(0, 1_000), (1, 300), (0, 500)]);
-            assert_eq!(order, expected(&inputs, bound), "apart: {apart}, bound: {bound}");
+            assert_eq!(order, expected(&inputs, bound, &[]), "apart: {apart}, bound: {bound}");
         }
     }
 }
@@ -234,5 +316,5 @@ fn much_disorder_stays_affordable() {
     }
     ingest.end(0);
     drain(&mut ingest, 4096, &mut order);
-    assert_eq!(order, expected(&[(0, lines)], i64::MAX));
+    assert_eq!(order, expected(&[(0, lines)], i64::MAX, &[]));
 }

@@ -50,8 +50,7 @@ impl Feed {
         let set = PatternSet::new(plans.to_vec(), &settings, &["events".to_owned()]);
         let set = Arc::new(if with_runs { set.with_runs() } else { set });
         let hasher = KeyHasher::default();
-        let of =
-            |number| PartitionSettings { stream: 0, number, out_of_orderness: settings.out_of_orderness };
+        let of = |number| PartitionSettings::new(0, number, settings.out_of_orderness);
         Feed {
             decoder: Decoder::new(set.schema(), &settings),
             engine: Engine::new(set, hasher, 0, 1),

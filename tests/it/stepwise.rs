@@ -54,11 +54,7 @@ impl Run {
         let next =
             (0..).zip(streams).map(|(partition, s)| Position { stream: rank(s), partition, offset: 0 });
         let next: Vec<Position> = next.collect();
-        let of = |p: &Position| PartitionSettings {
-            stream: p.stream,
-            number: p.partition,
-            out_of_orderness: settings.out_of_orderness,
-        };
+        let of = |p: &Position| PartitionSettings::new(p.stream, p.partition, settings.out_of_orderness);
         Run {
             decoder: Decoder::new(set.schema(), settings),
             engine: Engine::new(set, hasher, 0, 1),

@@ -4,6 +4,8 @@ use std::fmt;
 
 use base64::Engine as _;
 
+use crate::event::Timestamp;
+
 /// A line that is no event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
@@ -32,6 +34,8 @@ pub enum Reason {
     InvalidTime(String),
     /// It is longer than the limit, in bytes.
     TooLong(usize),
+    /// Its time is further ahead of its partition's highest one than may be; the latest time that would have done.
+    Ahead(Timestamp),
 }
 
 impl fmt::Display for Reason {
@@ -46,6 +50,9 @@ impl fmt::Display for Reason {
                 "invalid event time: `{field}` is neither a whole number of milliseconds nor an RFC 3339 time"
             ),
             Reason::TooLong(limit) => write!(f, "line longer than {limit} bytes"),
+            Reason::Ahead(limit) => {
+                write!(f, "event time too far ahead: `max_time_jump` allows times up to {limit} here")
+            }
         }
     }
 }
