@@ -1,0 +1,159 @@
+//! The entries of the control log: whatever decides about the output and is said by no event. They are made durable before
+//! they take effect, so that a log of them and the events give the output again.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::event::{TimeSpan, Timestamp};
+
+/// An entry of the control log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its number, from 0.
+    pub sequence: u64,
+    /// When it was made, by the wall clock, in epoch milliseconds. Nothing depends on it.
+    pub at: i64,
+    /// Who asked for it.
+    pub by: String,
+    /// What was decided.
+    #[serde(flatten)]
+    pub decision: Decision,
+}
+
+/// What was decided.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Decision {
+    /// A stream is there, or is read in another way, from an offset on.
+    Stream {
+        /// Its name.
+        stream: String,
+        /// The first line that is read so.
+        offset: u64,
+        /// Events from there on are late up to this time.
+        floor: Option<Timestamp>,
+        /// How it is read.
+        settings: StreamDeclaration,
+    },
+    /// Patterns change, all at one cut of event time.
+    Patterns {
+        /// The first event time that sees the change; none: before any event.
+        effective_from: Option<Timestamp>,
+        /// The changes, in order.
+        changes: Vec<Change>,
+    },
+    /// The others no longer wait for a partition that has fallen silent.
+    Idle {
+        /// Its stream.
+        stream: String,
+        /// Where its next line will stand.
+        offset: u64,
+    },
+    /// A partition that was silent speaks again.
+    Resume {
+        /// Its stream.
+        stream: String,
+        /// Its next line.
+        offset: u64,
+        /// Events from there on are late up to this time: so far the others have gone.
+        floor: Option<Timestamp>,
+    },
+    /// Time has come so far in a partition, by a client's word or by the clock.
+    Heartbeat {
+        /// Its stream.
+        stream: String,
+        /// Where its next line will stand.
+        offset: u64,
+        /// Events from there on are late up to this time.
+        floor: Timestamp,
+    },
+    /// How far everything had come when the service stopped, or was exported: replay ends here.
+    Frontier {
+        /// Up to this time events have been taken.
+        time: Option<Timestamp>,
+        /// By stream, the first line that was not read.
+        offsets: BTreeMap<String, u64>,
+    },
+}
+
+/// How the lines of a stream are read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StreamDeclaration {
+    /// The field that holds the event time.
+    pub time_field: String,
+    /// The field that holds the type.
+    pub type_field: String,
+    /// How far behind its partition's highest time an event may come, in ms.
+    pub out_of_orderness: TimeSpan,
+    /// How far ahead of it an event may come, in ms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_time_jump: Option<TimeSpan>,
+    /// Whether its events leave without waiting for the bound when all partitions are idle.
+    pub flushes: bool,
+}
+
+/// A change of one pattern.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// The pattern's name.
+    pub name: String,
+    /// The version that is put, changed or removed.
+    pub version: u64,
+    /// What happens.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// What happens to a pattern.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "snake_case")]
+pub enum What {
+    /// The version begins; the one before it, if there is one, ends.
+    Put {
+        /// Its text.
+        source: String,
+        /// What becomes of the partial matches of the version before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        state: Option<OldState>,
+        /// What holds for it besides its text.
+        properties: Properties,
+    },
+    /// It goes on with other properties.
+    Set {
+        /// All of them.
+        properties: Properties,
+    },
+    /// It ends.
+    Remove {
+        /// What becomes of its partial matches: drained or dropped.
+        state: OldState,
+    },
+}
+
+/// What becomes of the partial matches of a version that ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OldState {
+    /// They go on until they are complete or their window ends.
+    Drain,
+    /// They are dropped.
+    Drop,
+    /// The next version goes on with them.
+    Carry,
+}
+
+/// What holds for a pattern besides its text.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Properties {
+    /// It begins no partial match; those that it has go on.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
+    /// It runs and its matches can be seen, but no sink gets them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub shadow: bool,
+    /// For people and for choosing.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
