@@ -8,8 +8,8 @@ root=$PWD
 list=$root/tests/mutants.tsv
 scratch=${SEQUOR_MUTANTS:-${TMPDIR:-/tmp}/sequor-mutants}
 # The tests that are asked, the quickest first; the others only if those notice nothing.
-stages=(differential sets rare order engine_memory saved)
-helpers=(generate harness naive stepwise)
+stages=(differential sets rare order engine_memory saved life)
+helpers=(generate harness many naive stepwise)
 
 export CARGO_TARGET_DIR=$scratch/target CARGO_PROFILE_DEV_DEBUG=0
 export SEQUOR_CASES=${SEQUOR_CASES:-1500} SEQUOR_NO_SHRINK=1 RUST_BACKTRACE=0

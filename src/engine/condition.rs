@@ -15,7 +15,7 @@ use crate::pattern::expr::{Attribute, CompareOp, Expr};
 pub(crate) type PredicateId = u32;
 
 /// A condition: all of its parts must hold.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Condition {
     /// The types that it accepts.
     pub(crate) types: Types,

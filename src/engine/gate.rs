@@ -1,11 +1,13 @@
 //! Which events of a type can concern any pattern at all: decided from few values, before anything is looked up. Most
 //! events of most streams end here.
 
+use std::sync::Arc;
+
 use super::condition::PredicateId;
 use super::route::Route;
 use super::set::PatternSet;
-use crate::event::key::has_key;
-use crate::event::{Row, TypeId};
+use crate::event::key::{KeyHasher, has_key};
+use crate::event::{Block, Row, TypeId};
 
 /// More predicates than this are looked up in the routes' indexes instead of asked one by one.
 const PREDICATES_MAX: usize = 16;
@@ -22,9 +24,9 @@ pub(crate) enum Gate {
     /// They concern somebody only if one of the conditions may be true, or if a key is missing, which is counted.
     Guarded {
         /// The slots of all key fields.
-        keys: Vec<usize>,
+        keys: Arc<[usize]>,
         /// The predicates of the conditions, one condition after the other; and whether one is its condition's last.
-        predicates: Vec<(PredicateId, bool)>,
+        predicates: Arc<[(PredicateId, bool)]>,
     },
 }
 
@@ -54,7 +56,7 @@ impl Gate {
                 return if all { Gate::Indexed } else { Gate::Open };
             }
         }
-        Gate::Guarded { keys, predicates }
+        Gate::Guarded { keys: keys.into(), predicates: predicates.into() }
     }
 
     /// Whether an event of the type may concern somebody.
@@ -70,7 +72,7 @@ impl Gate {
             }),
             Gate::Guarded { keys, predicates } => {
                 let mut holds = true;
-                for &(predicate, is_last) in predicates {
+                for &(predicate, is_last) in predicates.iter() {
                     if holds {
                         match set.predicates.quickly(predicate, slots, text) {
                             Some(answer) => holds = answer,
@@ -88,5 +90,50 @@ impl Gate {
                 !has_key(slots, keys)
             }
         }
+    }
+}
+
+impl PatternSet {
+    /// Makes the gates of new types, and those of others anew.
+    pub(super) fn make_gates(&mut self, anew: impl Fn(TypeId) -> bool) {
+        let kinds = TypeId::FIRST_NAMED + self.schema().types.len() as u32;
+        for kind in (0..kinds).map(TypeId) {
+            let known = self.gates.len() > kind.0 as usize;
+            if !known {
+                self.gates.push(Gate::new(kind, self));
+            } else if anew(kind) {
+                self.gates[kind.0 as usize] = Gate::new(kind, self);
+            }
+        }
+    }
+
+    /// Asks once for all shards what the events of a block say by themselves: which may concern some pattern, and, where
+    /// several shards have to tell which are their own, the hashes of those events' keys. A block that was not prepared
+    /// is as good, but each of its events is looked at. The set that takes the block may lack patterns of this one, but
+    /// has no other ones.
+    pub fn prepare(&self, block: &mut Block, hasher: Option<&KeyHasher>) {
+        let keys = &self.schema().keys;
+        let mut concerns = vec![0_u64; block.heads.len().div_ceil(64)];
+        let mut hashes = vec![0; if hasher.is_some() { block.heads.len() * keys.len() } else { 0 }];
+        let mut found = Vec::new();
+        for row in 0..block.heads.len() {
+            let event = block.row(row);
+            // A type that only a later set names is like one that none names.
+            let gate = self.gates.get(event.head.kind.0 as usize);
+            let gate = gate.unwrap_or(&self.gates[TypeId::OTHER.0 as usize]);
+            if !gate.passes(&event, self, &mut found) {
+                continue;
+            }
+            concerns[row / 64] |= 1 << (row % 64);
+            if let Some(hasher) = hasher {
+                let into = hashes[row * keys.len()..].iter_mut();
+                into.zip(keys).for_each(|(hash, key)| *hash = hasher.hash(&event, key));
+            }
+        }
+        if hasher.is_some() {
+            block.key_hashes = hashes;
+            block.key_width = keys.len();
+        }
+        block.concerns = Some(concerns);
     }
 }

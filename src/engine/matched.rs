@@ -56,7 +56,7 @@ pub struct MatchView<'a> {
 impl<'a> MatchView<'a> {
     /// The pattern's name.
     pub fn pattern(&self) -> &'a str {
-        &self.pattern.name
+        &self.pattern.plan.name
     }
 
     /// Match or timeout.
@@ -169,7 +169,7 @@ impl<'a> MatchView<'a> {
 }
 
 /// What all matches of a pattern say in the same words.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Labels {
     /// The JSON up to the kind.
     head: String,
@@ -181,7 +181,7 @@ pub(crate) struct Labels {
     fields: Vec<String>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct StageLabels {
     /// The name as JSON, with its colon.
     text: String,

@@ -46,6 +46,22 @@ impl Matcher {
         }
     }
 
+    /// Goes on as another pattern, of the same shape.
+    pub(crate) fn renumber(&mut self, number: u32) {
+        match self {
+            Matcher::Runs(runner) => runner.renumber(number),
+            Matcher::Sets(runner) => runner.renumber(number),
+        }
+    }
+
+    /// Drops all that it holds.
+    pub(crate) fn clear(&mut self, store: &mut Store) {
+        match self {
+            Matcher::Runs(runner) => runner.clear(store),
+            Matcher::Sets(runner) => runner.clear(store),
+        }
+    }
+
     /// How many keys hold something.
     pub(crate) fn keys(&self) -> usize {
         match self {

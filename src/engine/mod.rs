@@ -16,6 +16,7 @@ mod deadlines;
 mod gate;
 mod index;
 mod key_state;
+mod life;
 mod matched;
 mod matcher;
 mod path;
@@ -33,6 +34,7 @@ mod store;
 mod table;
 mod truths;
 
+pub use life::{Differs, Life};
 pub use matched::{Kind, MatchSink, MatchView, Order};
 pub use saved::Damaged;
 pub use set::PatternSet;

@@ -10,6 +10,8 @@ use crate::event::{Row, TypeId};
 /// Patterns with one key specification and the same streams that have to see events of one type, or of any.
 #[derive(Debug, Clone)]
 pub(crate) struct Route {
+    /// Its number in the set.
+    pub(crate) number: u32,
     /// The key specification's number.
     pub(crate) key: usize,
     /// By rank of a stream: whether the patterns read it.
@@ -27,25 +29,53 @@ pub(crate) struct Routes {
     any: Vec<Arc<Route>>,
     /// By type: for its events alone.
     of_type: Vec<Vec<Arc<Route>>>,
+    /// How many there have been.
+    count: u32,
 }
 
 impl Routes {
     /// Adds a pattern by what its conditions need. `finish` has to be called before events are looked up.
     pub(crate) fn add(&mut self, number: u32, pattern: &Compiled, needs: &[Option<Need>]) {
         if pattern.sees_all || pattern.atoms.iter().any(|atom| atom.types == Types::Any) {
-            return route(&mut self.any, pattern).add(number, pattern, needs, |_| true);
+            let route = route(&mut self.any, pattern, &mut self.count);
+            return route.add(number, pattern, needs, |_| true);
         }
-        let mut kinds: Vec<TypeId> =
-            pattern.atoms.iter().flat_map(|atom| atom.types.named()).copied().collect();
-        kinds.sort_unstable();
-        kinds.dedup();
-        for kind in kinds {
+        for kind in kinds(pattern) {
             if self.of_type.len() <= kind.0 as usize {
                 self.of_type.resize_with(kind.0 as usize + 1, Vec::new);
             }
             let of_kind = &mut self.of_type[kind.0 as usize];
-            route(of_kind, pattern).add(number, pattern, needs, |types| types.has(kind));
+            route(of_kind, pattern, &mut self.count).add(number, pattern, needs, |types| types.has(kind));
         }
+    }
+
+    /// Takes a pattern out.
+    pub(crate) fn remove(&mut self, number: u32, pattern: &Compiled) {
+        let of_its_types = kinds(pattern);
+        let of_its_types = of_its_types.iter().map(|kind| kind.0 as usize);
+        let lists = std::iter::once(&mut self.any);
+        // The types are in order, each once.
+        let mut places = of_its_types.peekable();
+        let of_type = self.of_type.iter_mut().enumerate();
+        let of_type = of_type.filter_map(|(kind, routes)| places.next_if_eq(&kind).map(|_| routes));
+        for routes in lists.chain(of_type) {
+            routes.retain_mut(|route| {
+                if route.patterns.binary_search(&number).is_ok() {
+                    Arc::make_mut(route).remove(number);
+                }
+                !route.patterns.is_empty()
+            });
+        }
+    }
+
+    /// How many routes there have been: more than any number.
+    pub(crate) fn count(&self) -> usize {
+        self.count as usize
+    }
+
+    /// All routes.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Route> {
+        self.any.iter().chain(self.of_type.iter().flatten()).map(Arc::as_ref)
     }
 
     /// Makes ready what was added.
@@ -65,12 +95,22 @@ impl Routes {
     }
 }
 
-/// The route of a pattern among those of a type.
-fn route<'a>(routes: &'a mut Vec<Arc<Route>>, pattern: &Compiled) -> &'a mut Route {
+/// The types that a pattern names, in order.
+fn kinds(pattern: &Compiled) -> Vec<TypeId> {
+    let mut kinds: Vec<TypeId> = pattern.atoms.iter().flat_map(|atom| atom.types.named()).copied().collect();
+    kinds.sort_unstable();
+    kinds.dedup();
+    kinds
+}
+
+/// The route of a pattern among those of a type. `count` is how many routes there have been.
+fn route<'a>(routes: &'a mut Vec<Arc<Route>>, pattern: &Compiled, count: &mut u32) -> &'a mut Route {
     let same = |route: &Arc<Route>| route.key == pattern.key && route.streams == pattern.streams;
     let at = routes.iter().position(same).unwrap_or_else(|| {
         let streams = pattern.streams.clone();
-        let route = Route { key: pattern.key, streams, patterns: Vec::new(), index: Index::default() };
+        let (key, number) = (pattern.key, *count);
+        let route = Route { number, key, streams, patterns: Vec::new(), index: Index::default() };
+        *count += 1;
         routes.push(Arc::new(route));
         routes.len() - 1
     });
@@ -93,6 +133,11 @@ impl Route {
         } else {
             asked().filter_map(|(_, need)| need.as_ref()).for_each(|need| self.index.add(number, need));
         }
+    }
+
+    fn remove(&mut self, number: u32) {
+        self.patterns.retain(|&other| other != number);
+        self.index.remove(number);
     }
 
     /// Whether the patterns read a stream, by its rank.

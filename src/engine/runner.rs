@@ -5,6 +5,7 @@ use hashbrown::hash_table::Entry;
 
 use super::deadlines::Deadlines;
 use super::key_state::{KeyState, Visit, Waiting, some_event};
+use super::life::Life;
 use super::matched::Kind;
 use super::matcher::{Closing, Restoring};
 use super::saved::{Damaged, Loader, runs};
@@ -61,6 +62,14 @@ impl Runner {
         Runner { number, keys: HashTable::new() }
     }
 
+    pub(crate) fn renumber(&mut self, number: u32) {
+        self.number = number;
+    }
+
+    pub(crate) fn clear(&mut self, store: &mut Store) {
+        std::mem::take(&mut self.keys).into_iter().for_each(|key| key.state().clear(store));
+    }
+
     /// How many keys hold something.
     pub(crate) fn keys(&self) -> usize {
         self.keys.len()
@@ -109,8 +118,11 @@ impl Runner {
         let Scratch { truths, moved, complete, .. } = scratch;
         let shape = &event.set.shapes[pattern.shape as usize];
         let mut step = Step { event, pattern, shape, truths, table, moved, complete, is_grown: false };
-        let begin =
-            step.truths.cell(step.table, shape, START).unwrap_or_else(|| step.cell(store, START, NONE));
+        let begin = match pattern.life {
+            Life::Active => step.truths.cell(step.table, shape, START),
+            _ => Some(NOTHING),
+        };
+        let begin = begin.unwrap_or_else(|| step.cell(store, START, NONE));
         if begin == NOTHING && self.keys.is_empty() {
             return false;
         }

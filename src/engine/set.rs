@@ -9,12 +9,12 @@ use smallvec::SmallVec;
 use super::condition::{Condition, Predicates, Types};
 use super::gate::Gate;
 use super::index::{Need, Tokens};
+use super::life::Life;
 use super::matched::Labels;
 use super::path::Surroundings;
 use super::route::Routes;
-use crate::event::key::KeyHasher;
 use crate::event::record::StreamSettings;
-use crate::event::{Block, FieldPath, Schema, TimeSpan, TypeId};
+use crate::event::{FieldPath, Schema, TimeSpan, TypeId};
 use crate::pattern::expr::{Attribute, Expr};
 use crate::pattern::nfa::{self, Automaton, Storage};
 use crate::pattern::plan::{Plan, Skip, Within};
@@ -22,19 +22,18 @@ use crate::pattern::plan::{Plan, Skip, Within};
 /// The number of a condition within its pattern.
 pub(crate) type AtomId = u32;
 
-/// The version of every pattern: there is one of each name.
-const VERSION: u64 = 1;
-
 /// A set of patterns, ready to run.
 #[derive(Debug, Clone)]
 pub struct PatternSet {
     /// In the order in which they were added. A pattern keeps its number in every set that is made from this one, and
-    /// so do fields, types, keys, predicates and shapes.
+    /// so do fields, types, keys, predicates and shapes; those that were removed are holes.
     pub(crate) patterns: Vec<Arc<Compiled>>,
     /// By pattern: its place in the order of (name, version), which is its place in outputs.
     pub(crate) ranks: Vec<u32>,
-    /// The patterns' numbers in that order.
-    by_rank: Vec<u32>,
+    /// The numbers of the patterns that are there, in that order.
+    pub(super) by_rank: Vec<u32>,
+    /// By pattern: who has what it held: itself, or the version that took over from it.
+    pub(crate) heirs: Vec<u32>,
     pub(crate) shapes: Vec<Arc<Shape>>,
     pub(crate) predicates: Predicates,
     pub(crate) around: Surroundings,
@@ -47,7 +46,7 @@ pub struct PatternSet {
     /// The lengths of windows, each once.
     pub(crate) windows: Vec<TimeSpan>,
     /// By type.
-    gates: Vec<Gate>,
+    pub(super) gates: Vec<Gate>,
     schema: Schema,
     types: hashbrown::HashMap<String, TypeId, ahash::RandomState>,
     /// The number of a shape.
@@ -56,10 +55,15 @@ pub struct PatternSet {
 }
 
 /// One pattern, ready to run.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Compiled {
-    pub(crate) name: String,
+    pub(crate) plan: Arc<Plan>,
     pub(crate) version: u64,
+    pub(crate) life: Life,
+    /// The pattern of the set from which it takes over what that one holds.
+    pub(crate) takes_over: Option<u32>,
+    /// Without a key, all of it is in one shard: this number says in which. All versions of a pattern have the same.
+    pub(crate) home: u32,
     /// The number of its shape.
     pub(crate) shape: u32,
     /// The number of its window's length.
@@ -80,6 +84,8 @@ pub(crate) struct Compiled {
     /// By rank of a stream: whether the pattern reads it.
     pub(crate) streams: Vec<bool>,
     pub(crate) select: Vec<(String, Expr)>,
+    /// The slots that are read of events that were accepted before.
+    pub(crate) kept: Vec<usize>,
     /// What its matches say alike.
     pub(crate) labels: Labels,
 }
@@ -105,16 +111,30 @@ impl Shape {
 
 impl PatternSet {
     /// Compiles plans for a run over the named streams (`streams` in code point order: the ranks that positions have).
+    /// Each is version 1 of its pattern.
     pub fn new(plans: Vec<Plan>, settings: &StreamSettings, streams: &[String]) -> PatternSet {
+        PatternSet::of_versions(plans.into_iter().map(|plan| (plan, 1)).collect(), settings, streams)
+    }
+
+    /// The same with a version for each plan. No two have the same name and version.
+    pub fn of_versions(plans: Vec<(Plan, u64)>, settings: &StreamSettings, streams: &[String]) -> PatternSet {
         let mut plans = plans;
-        plans.sort_by(|a, b| a.name.cmp(&b.name));
-        let mut set = PatternSet {
+        plans.sort_by(|(a, version), (b, other)| a.name.cmp(&b.name).then(version.cmp(other)));
+        let mut set = PatternSet::empty(FieldPath::dotted(&settings.type_field), streams.to_vec());
+        plans.into_iter().for_each(|(plan, version)| _ = set.add(Arc::new(plan), version));
+        set.finish();
+        set
+    }
+
+    pub(super) fn empty(type_field: FieldPath, streams: Vec<String>) -> PatternSet {
+        PatternSet {
             patterns: Vec::new(),
             ranks: Vec::new(),
             by_rank: Vec::new(),
+            heirs: Vec::new(),
             shapes: Vec::new(),
             predicates: Predicates::default(),
-            around: Surroundings { type_slot: None, streams: streams.to_vec() },
+            around: Surroundings { type_slot: None, streams },
             routes: Routes::default(),
             tokens: Tokens::default(),
             kept_fields: 0,
@@ -124,86 +144,46 @@ impl PatternSet {
             schema: Schema::default(),
             types: hashbrown::HashMap::default(),
             shape_numbers: hashbrown::HashMap::default(),
-            type_field: FieldPath::dotted(&settings.type_field),
-        };
-        plans.into_iter().for_each(|plan| set.add(plan));
-        set.routes.finish();
-        set.make_gates(|_| true);
-        set
-    }
-
-    /// The set with one pattern more. It costs little, however many there are: nothing is compiled but the new one.
-    pub fn with(&self, plan: Plan) -> PatternSet {
-        let mut set = self.clone();
-        set.add(plan);
-        set.routes.finish();
-        if let Some(new) = set.patterns.last().map(Arc::clone) {
-            set.make_gates(|kind| new.sees_all || new.atoms.iter().any(|atom| atom.types.has(kind)));
-        }
-        set
-    }
-
-    /// Makes the gates of new types, and those of others anew.
-    fn make_gates(&mut self, anew: impl Fn(TypeId) -> bool) {
-        let kinds = TypeId::FIRST_NAMED + self.schema.types.len() as u32;
-        for kind in (0..kinds).map(TypeId) {
-            let known = self.gates.len() > kind.0 as usize;
-            if !known {
-                self.gates.push(Gate::new(kind, self));
-            } else if anew(kind) {
-                self.gates[kind.0 as usize] = Gate::new(kind, self);
-            }
+            type_field,
         }
     }
 
-    /// Asks once for all shards what the events of a block say by themselves: which may concern some pattern, and, where
-    /// several shards have to tell which are their own, the hashes of those events' keys. A block that was not prepared
-    /// is as good, but each of its events is looked at.
-    pub fn prepare(&self, block: &mut Block, hasher: Option<&KeyHasher>) {
-        let keys = &self.schema.keys;
-        let mut concerns = vec![0_u64; block.heads.len().div_ceil(64)];
-        let mut hashes = vec![0; if hasher.is_some() { block.heads.len() * keys.len() } else { 0 }];
-        let mut found = Vec::new();
-        for row in 0..block.heads.len() {
-            let event = block.row(row);
-            // A type that only a later set names is like one that none names.
-            let gate = self.gates.get(event.head.kind.0 as usize);
-            let gate = gate.unwrap_or(&self.gates[TypeId::OTHER.0 as usize]);
-            if !gate.passes(&event, self, &mut found) {
-                continue;
-            }
-            concerns[row / 64] |= 1 << (row % 64);
-            if let Some(hasher) = hasher {
-                let into = hashes[row * keys.len()..].iter_mut();
-                into.zip(keys).for_each(|(hash, key)| *hash = hasher.hash(&event, key));
-            }
-        }
-        if hasher.is_some() {
-            block.key_hashes = hashes;
-            block.key_width = keys.len();
-        }
-        block.concerns = Some(concerns);
+    /// Makes all of it ready after patterns were added.
+    pub(super) fn finish(&mut self) {
+        self.routes.finish();
+        self.make_gates(|_| true);
     }
 
-    fn add(&mut self, plan: Plan) {
+    /// Adds a pattern; its number.
+    pub(super) fn add(&mut self, plan: Arc<Plan>, version: u64) -> u32 {
         if self.around.type_slot.is_none() && reads_type(&plan) {
             self.around.type_slot = Some(self.schema.field(&self.type_field));
         }
         let number = self.patterns.len() as u32;
-        let is_before = |&known: &u32| {
-            let known = &self.patterns[known as usize];
-            (known.name.as_str(), known.version) < (plan.name.as_str(), VERSION)
-        };
-        let rank = self.by_rank.partition_point(is_before);
+        let rank = self.rank(&plan.name, version);
+        let neighbours = [rank.checked_sub(1), Some(rank)].into_iter().flatten();
+        let same_name = neighbours.filter_map(|at| self.by_rank.get(at).map(|&n| &self.patterns[n as usize]));
+        let same_name = same_name.filter(|known| known.plan.name == plan.name).map(|known| known.home);
+        let home = same_name.min().unwrap_or(number);
         self.by_rank[rank..].iter().for_each(|&known| self.ranks[known as usize] += 1);
         self.by_rank.insert(rank, number);
         self.ranks.push(rank as u32);
-        let (pattern, needs) = Compiled::new(plan, self);
-        let kept = pattern.kept_fields().into_iter().chain(self.schema.keys[pattern.key].iter().copied());
-        let kept = kept.chain(self.around.type_slot).map(|slot| slot + 1).max().unwrap_or(0);
+        self.heirs.push(number);
+        let (pattern, needs) = Compiled::new(plan, version, home, self);
+        let kept = pattern.kept.iter().chain(&self.schema.keys[pattern.key]);
+        let kept = kept.chain(&self.around.type_slot).map(|slot| slot + 1).max().unwrap_or(0);
         self.kept_fields = self.kept_fields.max(kept);
         self.routes.add(number, &pattern, &needs);
         self.patterns.push(Arc::new(pattern));
+        number
+    }
+
+    /// How many patterns come before one of this name and version.
+    pub(super) fn rank(&self, name: &str, version: u64) -> usize {
+        self.by_rank.partition_point(|&known| {
+            let known = &self.patterns[known as usize];
+            (known.plan.name.as_str(), known.version) < (name, version)
+        })
     }
 
     /// The id of a type, whether it is new or not.
@@ -244,9 +224,15 @@ impl PatternSet {
         &self.schema
     }
 
-    /// The patterns' names, in the order in which they were added: those of a new set by name.
+    /// The field that holds the type.
+    pub(super) fn type_field(&self) -> &FieldPath {
+        &self.type_field
+    }
+
+    /// The patterns' names, by number: in the order in which they were added, those of a new set by name. Also of those
+    /// that were removed.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.patterns.iter().map(|p| p.name.as_str())
+        self.patterns.iter().map(|p| p.plan.name.as_str())
     }
 }
 
@@ -268,7 +254,7 @@ fn reads_type(plan: &Plan) -> bool {
 
 impl Compiled {
     /// Compiles a plan with the numbers of a set; also what each of its conditions needs.
-    fn new(plan: Plan, set: &mut PatternSet) -> (Compiled, Vec<Option<Need>>) {
+    fn new(plan: Arc<Plan>, version: u64, home: u32, set: &mut PatternSet) -> (Compiled, Vec<Option<Need>>) {
         let automaton =
             nfa::compile(&plan, usize::MAX).unwrap_or(Automaton { positions: Vec::new(), start: Vec::new() });
         let storage = nfa::storage(&plan, &automaton);
@@ -290,44 +276,56 @@ impl Compiled {
         let sees_all = automaton.positions.iter().flat_map(|p| &p.edges).any(nfa::Edge::sees_all);
         let window = plan.within.map_or(0, |within| set.window(within.span));
         let streams = &set.around.streams;
-        let compiled = Compiled {
-            version: VERSION,
-            labels: Labels::new(&plan, VERSION),
+        let mut compiled = Compiled {
+            version,
+            life: Life::Active,
+            takes_over: None,
+            home,
+            labels: Labels::new(&plan, version),
             window,
             within: plan.within,
             skip: plan.skip,
             emit_timeouts: plan.emit_timeouts,
-            stages: plan.stages.into_iter().map(|s| s.name).collect(),
+            stages: plan.stages.iter().map(|s| s.name.clone()).collect(),
             streams: streams
                 .iter()
                 .map(|s| plan.streams.as_ref().is_none_or(|from| from.contains(s)))
                 .collect(),
-            select: plan.select.into_iter().map(|(name, e)| (name, resolved(&e, &slots))).collect(),
-            name: plan.name,
+            select: plan.select.iter().map(|(name, e)| (name.clone(), resolved(e, &slots))).collect(),
+            kept: Vec::new(),
             key: set.schema.key(&key_slots),
             shape: set.shape(Shape { automaton, accept, until }),
             atoms: atoms.all,
             sees_all,
             storage,
+            plan,
         };
+        compiled.kept = compiled.kept_fields(set.around.type_slot);
         (compiled, atoms.needs)
     }
 
     /// The slots that are read of events that partial matches or matches have accepted.
-    fn kept_fields(&self) -> Vec<usize> {
+    fn kept_fields(&self, type_slot: Option<usize>) -> Vec<usize> {
         let conditions = self.atoms.iter().flat_map(|atom| &atom.iterative);
         let slots = RefCell::new(Vec::new());
         for expr in conditions.chain(self.select.iter().map(|(_, expr)| expr)) {
             expr.any(&|part| {
-                if let Expr::Stage(_, _, Attribute::Field(slot))
-                | Expr::Aggregate(_, _, Some(Attribute::Field(slot))) = part
-                {
-                    slots.borrow_mut().push(*slot);
+                if let Expr::Stage(_, _, attribute) | Expr::Aggregate(_, _, Some(attribute)) = part {
+                    slots.borrow_mut().extend(match attribute {
+                        Attribute::Field(slot) => Some(*slot),
+                        Attribute::Type => type_slot,
+                        _ => None,
+                    });
                 }
                 false
             });
         }
         slots.into_inner()
+    }
+
+    /// Whether events of a type concern it.
+    pub(crate) fn sees(&self, kind: TypeId) -> bool {
+        self.sees_all || self.atoms.iter().any(|atom| atom.types.has(kind))
     }
 }
 

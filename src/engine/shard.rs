@@ -7,11 +7,12 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::deadlines::Deadlines;
+use super::life::Life;
 use super::matched::{Kind, MatchSink, MatchView, Order};
 use super::matcher::{Closing, Matcher, Restoring};
 use super::runner::{Found, Scratch};
 use super::saved::{Damaged, Loader};
-use super::set::PatternSet;
+use super::set::{Compiled, PatternSet};
 use super::sorter::Sorter;
 use super::store::{NONE, Store};
 use super::table::Table;
@@ -69,6 +70,8 @@ pub struct Engine {
     found: Vec<Found>,
     sorter: Sorter,
     counters: Counters,
+    /// By route: events without its key since the set was installed.
+    without_key: Vec<u64>,
     type_errors: Cell<u64>,
 }
 
@@ -92,6 +95,7 @@ impl Engine {
             found: Vec::new(),
             sorter: Sorter::default(),
             counters: Counters::default(),
+            without_key: Vec::new(),
             type_errors: Cell::new(0),
             set: Arc::clone(&set),
         };
@@ -99,18 +103,61 @@ impl Engine {
         engine
     }
 
-    /// Goes on with a set that the present one has become by [`PatternSet::with`]: the patterns that it has already go on
-    /// as they were, the new ones begin with the next event. Events have to be decoded for this set, or for a later one,
-    /// from then on; those that were decoded for a later set are good for an earlier one.
+    /// Goes on with a set that the present one has become by [`PatternSet::with`] and others: the patterns that it has
+    /// already go on as they were, the new ones begin with the next event, and what removed ones hold is dropped. Events
+    /// have to be decoded for this set, or for a later one, from then on; those that were decoded for a later set are
+    /// good for an earlier one.
     pub fn install(&mut self, set: Arc<PatternSet>) {
-        let new = self.runners.len() as u32..set.patterns.len() as u32;
-        self.runners.extend(new.map(|number| Matcher::new(number, &set)));
+        self.counters.without_key = self.without_key();
+        self.without_key.clear();
+        self.without_key.resize(set.routes.count(), 0);
+        self.counters.without_key.resize(set.patterns.len(), 0);
         self.tables.extend(set.shapes.iter().skip(self.tables.len()).map(|shape| Table::new(shape)));
+        for number in self.runners.len() as u32..set.patterns.len() as u32 {
+            let mut runner = Matcher::new(number, &set);
+            if let Some(old) = set.patterns[number as usize].takes_over {
+                std::mem::swap(&mut runner, &mut self.runners[old as usize]);
+                runner.renumber(number);
+            }
+            self.runners.push(runner);
+        }
+        let removed = |number: usize| set.patterns[number].life == Life::Removed;
+        let gone = self.runners.iter_mut().enumerate().filter(|(number, _)| removed(*number));
+        gone.for_each(|(_, runner)| runner.clear(&mut self.store));
         self.scratch.truths.grow(set.predicates.len());
         self.store.set_fields(set.kept_fields);
-        self.counters.without_key.resize(set.patterns.len(), 0);
         self.deadlines.grow(&set.windows);
         self.set = set;
+    }
+
+    /// Goes on with the set that [`PatternSet::compacted`] gives for the present one. All that is held is encoded and
+    /// loaded again. Events have to be decoded for the new set from then on.
+    pub fn renumber(&mut self, set: Arc<PatternSet>) -> Result<(), Damaged> {
+        let (shard, shards) = (self.shard as u32, self.shards as u32);
+        let next = Engine::new(set, self.hasher.clone(), shard, shards);
+        let mut saved = self.unload();
+        let mut old = std::mem::replace(self, next);
+        (self.sequence, self.moment, self.type_errors) = (old.sequence, old.moment, old.type_errors.clone());
+        let without_key = old.without_key();
+        self.counters = std::mem::take(&mut old.counters);
+        let number = |of: &Arc<Compiled>| match of.life {
+            Life::Removed => None,
+            _ => self.set.number(&of.plan.name, of.version),
+        };
+        let numbers: Vec<Option<u32>> = old.set.patterns.iter().map(number).collect();
+        self.counters.without_key = vec![0; self.set.patterns.len()];
+        for (number, count) in numbers.iter().zip(without_key) {
+            if let Some(number) = number {
+                self.counters.without_key[*number as usize] += count;
+            }
+        }
+        for key in &mut saved {
+            key.pattern = numbers.get(key.pattern as usize).copied().flatten().unwrap_or(u32::MAX);
+        }
+        let fields = &old.set.schema().fields;
+        let were = self.set.schema().fields.iter();
+        let were = were.map(|field| fields.iter().position(|other| other == field).unwrap_or(usize::MAX));
+        self.load_by(Loader::of_slots(were.collect()), &saved)
     }
 
     /// Takes events in their merged order. All deadlines up to the last one's time have passed afterwards.
@@ -153,7 +200,24 @@ impl Engine {
 
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
-        Counters { type_errors: self.type_errors.get(), ..self.counters.clone() }
+        let without_key = self.without_key();
+        Counters { type_errors: self.type_errors.get(), without_key, ..self.counters }
+    }
+
+    fn without_key(&self) -> Vec<u64> {
+        let mut counts = self.counters.without_key.clone();
+        for route in self.set.routes.all() {
+            let count = self.without_key.get(route.number as usize).copied().unwrap_or(0);
+            for &pattern in route.patterns.iter().filter(|_| count > 0) {
+                counts[pattern as usize] += count;
+            }
+        }
+        counts
+    }
+
+    /// In how many keys a pattern holds something.
+    pub fn keys_of(&self, pattern: u32) -> usize {
+        self.runners.get(pattern as usize).map_or(0, Matcher::keys)
     }
 
     /// What is held now: keys, partial matches' steps, and kept events.
@@ -182,7 +246,10 @@ impl Engine {
     /// Goes on with keys that were encoded by an engine of the same patterns. What is damaged is refused by itself; the
     /// other keys are loaded all the same.
     pub fn load(&mut self, keys: &[SavedKey]) -> Result<(), Damaged> {
-        let mut loader = Loader::default();
+        self.load_by(Loader::default(), keys)
+    }
+
+    fn load_by(&mut self, mut loader: Loader, keys: &[SavedKey]) -> Result<(), Damaged> {
         let mut result = Ok(());
         for SavedKey { pattern, bytes } in keys {
             let loaded = match self.runners.get_mut(*pattern as usize) {
@@ -240,9 +307,7 @@ impl Engine {
             }
             let slots = &set.schema().keys[route.key];
             if !has_key(row.slots, slots) {
-                for &number in &route.patterns {
-                    self.counters.without_key[number as usize] += u64::from(self.shard == 0);
-                }
+                self.without_key[route.number as usize] += u64::from(self.shard == 0);
                 continue;
             }
             let key = KeyHash::new(&self.hasher, slots, hashes.get(route.key).copied().unwrap_or(0));
@@ -257,12 +322,13 @@ impl Engine {
                 }
             };
             for &number in concerned {
+                let pattern = &set.patterns[number as usize];
                 // Patterns without a key are dealt out whole.
-                if slots.is_empty() && u64::from(number) % self.shards != self.shard {
+                if slots.is_empty() && u64::from(pattern.home) % self.shards != self.shard {
                     continue;
                 }
                 let runner = &mut self.runners[number as usize];
-                let shape = set.patterns[number as usize].shape as usize;
+                let shape = pattern.shape as usize;
                 let table = &mut self.tables[shape];
                 let (scratch, store) = (&mut self.scratch, &mut self.store);
                 if runner.event(&event, &key, table, scratch, store, &mut self.found) {
@@ -299,7 +365,12 @@ impl Engine {
             self.moment += 1;
             let closing = Closing { at, moment: self.moment, set: &set, hasher: &self.hasher };
             while let Some((number, begun)) = self.deadlines.pop(at, &self.store) {
-                let table = &self.tables[set.patterns[number as usize].shape as usize];
+                let number = set.heirs[number as usize];
+                let pattern = &set.patterns[number as usize];
+                if pattern.life == Life::Removed {
+                    continue;
+                }
+                let table = &self.tables[pattern.shape as usize];
                 let (scratch, store) = (&mut self.scratch, &mut self.store);
                 self.runners[number as usize].close(&closing, begun, table, scratch, store, &mut self.found);
             }

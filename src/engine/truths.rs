@@ -78,19 +78,30 @@ impl<'a> KeyHash<'a> {
 /// What predicates were for the current event, for those that take more than a glance.
 #[derive(Debug, Default)]
 pub(crate) struct Memo {
-    /// The sequence number of the event that the answer is for plus one, and the answer in the lowest bit.
-    answers: Vec<u64>,
+    /// The sequence number of the event that the answer is for plus one, and the answer in the lowest bit; and the type
+    /// errors that the answer cost. They count for each condition that asks, so that it does not matter which of them
+    /// share an answer.
+    answers: Vec<(u64, u32)>,
 }
 
 impl Memo {
     #[inline]
-    fn get(&mut self, index: u32, sequence: u64, ask: impl FnOnce() -> bool) -> bool {
-        let known = self.answers[index as usize];
+    fn get(
+        &mut self,
+        index: u32,
+        sequence: u64,
+        type_errors: &Cell<u64>,
+        ask: impl FnOnce() -> bool,
+    ) -> bool {
+        let (known, errors) = self.answers[index as usize];
+        let before = type_errors.get();
         if known >> 1 == sequence + 1 {
+            type_errors.set(before + u64::from(errors));
             return known & 1 == 1;
         }
         let answer = ask();
-        self.answers[index as usize] = (sequence + 1) << 1 | u64::from(answer);
+        let errors = (type_errors.get() - before) as u32;
+        self.answers[index as usize] = ((sequence + 1) << 1 | u64::from(answer), errors);
         answer
     }
 }
@@ -113,7 +124,7 @@ impl Default for Truths {
 impl Truths {
     /// Makes room for so many predicates.
     pub(crate) fn grow(&mut self, predicates: usize) {
-        self.memo.answers.resize(predicates, 0);
+        self.memo.answers.resize(predicates, (0, 0));
     }
 
     /// Asks all conditions of a pattern; whether any is or may be true.
@@ -172,7 +183,7 @@ impl Truths {
     #[inline(never)]
     fn slowly(&mut self, predicate: u32, event: &Current<'_>) -> bool {
         let ask = || event.set.predicates.slowly(predicate, &event.row, &event.unary());
-        self.memo.get(predicate, event.sequence, ask)
+        self.memo.get(predicate, event.sequence, event.type_errors, ask)
     }
 
     /// What the event does to all partial matches in a state; none where that depends on more.

@@ -18,6 +18,7 @@ mod generate;
 mod growth;
 mod harness;
 mod language;
+mod life;
 mod many;
 mod naive;
 mod order;

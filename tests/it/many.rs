@@ -20,16 +20,16 @@ use crate::naive::{self, Input, Settings};
 const TOGETHER: u64 = 24;
 
 /// The inputs of one random case, and patterns of many.
-struct Many {
+pub(crate) struct Many {
     inputs: Vec<Input>,
     settings: Settings,
-    plans: Vec<Plan>,
+    pub(crate) plans: Vec<Plan>,
     /// What the naive matcher finds.
     expected: String,
 }
 
 impl Many {
-    fn new(round: u64) -> Many {
+    pub(crate) fn new(round: u64) -> Many {
         let seeds = round * TOGETHER..(round + 1) * TOGETHER;
         let Case { inputs, settings, .. } = Case::new(seeds.start).0;
         let (mut plans, mut files) = (Vec::new(), Vec::new());
@@ -49,7 +49,7 @@ impl Many {
         Many { inputs, settings, plans, expected }
     }
 
-    fn settings(&self) -> StreamSettings {
+    pub(crate) fn settings(&self) -> StreamSettings {
         StreamSettings {
             type_field: self.settings.type_field.clone(),
             time_field: self.settings.time_field.clone(),
@@ -57,17 +57,23 @@ impl Many {
         }
     }
 
-    fn streams(&self) -> Vec<String> {
+    pub(crate) fn streams(&self) -> Vec<String> {
         let names: BTreeSet<_> = self.inputs.iter().map(|input| input.stream.clone()).collect();
         names.into_iter().collect()
     }
 
-    fn set(&self, plans: &[Plan]) -> PatternSet {
+    pub(crate) fn set(&self, plans: &[Plan]) -> PatternSet {
         PatternSet::new(plans.to_vec(), &self.settings(), &self.streams())
     }
 
-    /// The events in batches, decoded for a set.
-    fn batches(&self, set: &PatternSet) -> Vec<Batch> {
+    /// The events in batches of some size, decoded for a set, and prepared by one if it has patterns.
+    pub(crate) fn batches(
+        &self,
+        set: &PatternSet,
+        by: &PatternSet,
+        hasher: Option<&KeyHasher>,
+        size: usize,
+    ) -> Vec<Batch> {
         let (settings, streams) = (self.settings(), self.streams());
         let mut decoder = Decoder::new(set.schema(), &settings);
         let of = |(number, input): (u32, &Input)| {
@@ -83,11 +89,13 @@ impl Many {
             let lines = input.lines.iter().flat_map(|line| [line, &b"\n"[..]].concat()).collect();
             let first = Position { stream: partition.stream, partition: partition.number, offset: 0 };
             let mut decoded = decoder.decode(lines, first);
-            set.prepare(&mut decoded.block, None);
+            if by.names().next().is_some() {
+                by.prepare(&mut decoded.block, hasher);
+            }
             ingest.push(index, decoded).unwrap();
             ingest.end(index);
         }
-        std::iter::from_fn(|| ingest.batch(5)).collect()
+        std::iter::from_fn(|| ingest.batch(size)).collect()
     }
 }
 
@@ -152,7 +160,7 @@ fn the_order_in_which_patterns_are_added_does_not_show() {
             set = set.with(left.swap_remove(random.below(left.len() as u64) as usize));
         }
         let hasher = KeyHasher::default();
-        let batches = many.batches(&set);
+        let batches = many.batches(&set, &set, None, 5);
         assert_eq!(run(&[(0, Arc::new(set))], &batches, &hasher), many.expected, "round {round}");
     }
 }
@@ -168,7 +176,8 @@ fn patterns_that_are_added_while_events_pass_leave_the_others_as_they_are() {
             sets.push(Arc::new(sets[sets.len() - 1].with(plan.clone())));
         }
         let hasher = KeyHasher::default();
-        let batches = many.batches(sets.last().unwrap());
+        let last = sets.last().unwrap();
+        let batches = many.batches(last, last, None, 5);
         // The new patterns come one after the other, some in a row.
         let from = |n: usize| n * batches.len() / (new.len() + 1) / 2 * 2;
         let sets: Vec<_> = sets.into_iter().enumerate().map(|(n, set)| (from(n), set)).collect();
@@ -178,7 +187,7 @@ fn patterns_that_are_added_while_events_pass_leave_the_others_as_they_are() {
         }
         for (n, plan) in (1..).zip(new) {
             let alone = many.set(std::slice::from_ref(plan));
-            let batches = many.batches(&alone).split_off(from(n));
+            let batches = many.batches(&alone, &alone, None, 5).split_off(from(n));
             let alone = run(&[(0, Arc::new(alone))], &batches, &hasher);
             assert_eq!(of(plan, &found), alone, "round {round}, {}", plan.name);
             changed += usize::from(alone != of(plan, &many.expected));

@@ -40,12 +40,23 @@ enum By {
 /// Patterns by the values that they ask for.
 #[derive(Debug, Clone, Default)]
 struct Values {
-    /// Token, and which of the entries.
-    groups: hashbrown::HashTable<(Token, u32, u32)>,
-    entries: Vec<Entry>,
-    /// While they are gathered.
-    gathered: Vec<(Token, Entry)>,
+    /// By token, which are hashes: where its entries begin. Probed from a place that its lowest bits say; twice as long
+    /// as there are tokens at least.
+    places: Vec<Place>,
+    /// In the order of the tokens.
+    entries: Vec<(Token, Entry)>,
 }
+
+/// Where the entries of a token begin.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    /// The token's highest bits.
+    tag: u32,
+    /// `NO_ENTRY` where there are none.
+    first: u32,
+}
+
+const NO_ENTRY: u32 = u32::MAX;
 
 /// A condition of a pattern behind a look-up.
 #[derive(Debug, Clone, Copy)]
@@ -83,7 +94,7 @@ impl Index {
                 let unit = self.unit(*slot, need, fits, || By::Value(*kind, Values::default()));
                 unit.add(pattern);
                 if let By::Value(_, values) = &mut unit.by {
-                    values.gathered.extend(tokens.iter().map(|&token| (token, entry)));
+                    values.entries.extend(tokens.iter().map(|&token| (token, entry)));
                 }
             }
             Anchor::Within(slot, range) => {
@@ -111,6 +122,19 @@ impl Index {
             self.units.len() - 1
         });
         &mut self.units[at]
+    }
+
+    /// Takes a pattern out.
+    pub(crate) fn remove(&mut self, pattern: u32) {
+        self.always.retain(|&other| other != pattern);
+        for unit in self.units.iter_mut().filter(|unit| unit.patterns.contains(&pattern)) {
+            unit.patterns.retain(|&other| other != pattern);
+            match &mut unit.by {
+                By::Value(_, values) => values.remove(pattern),
+                By::Number(ranges) => ranges.remove(pattern),
+            }
+        }
+        self.units.retain(|unit| !unit.patterns.is_empty());
     }
 
     /// Whether nothing was added since `finish`.
@@ -179,7 +203,7 @@ impl Unit {
         match &self.by {
             By::Value(kind, values) => {
                 if let Some(token) = tokens.of_field(row, self.slot, *kind) {
-                    values.of(token).iter().for_each(take);
+                    values.of(token).for_each(take);
                 }
             }
             By::Number(ranges) => {
@@ -193,25 +217,42 @@ impl Unit {
 
 impl Values {
     fn finish(&mut self) {
-        let mut gathered = std::mem::take(&mut self.gathered);
-        gathered.sort_by_key(|(token, _)| *token);
-        for added in gathered.chunk_by(|a, b| a.0 == b.0) {
-            let token = added[0].0;
-            let from = self.entries.len() as u32;
-            let known = self.groups.entry(token, |group| group.0 == token, |group| group.0);
-            let group = known.or_insert((token, from, from)).into_mut();
-            // A group lies in one piece: one that grows moves to the end, and its old place is not used again.
-            self.entries.extend_from_within(group.1 as usize..group.2 as usize);
-            self.entries.extend(added.iter().map(|(_, entry)| *entry));
-            (group.1, group.2) = (from, self.entries.len() as u32);
+        self.entries.sort_by_key(|(token, _)| *token);
+        let tokens = self.entries.chunk_by(|a, b| a.0 == b.0).count();
+        let empty = Place { tag: 0, first: NO_ENTRY };
+        self.places.clear();
+        self.places.resize((tokens * 2).next_power_of_two(), empty);
+        let mut first = 0;
+        for of_token in self.entries.chunk_by(|a, b| a.0 == b.0) {
+            let token = of_token[0].0;
+            let mut at = token as usize & (self.places.len() - 1);
+            while self.places[at].first != NO_ENTRY {
+                at = (at + 1) & (self.places.len() - 1);
+            }
+            self.places[at] = Place { tag: (token >> 32) as u32, first };
+            first += of_token.len() as u32;
         }
     }
 
+    fn remove(&mut self, pattern: u32) {
+        self.entries.retain(|(_, entry)| entry.pattern != pattern);
+        self.finish();
+    }
+
+    /// The entries of a token.
     #[inline]
-    fn of(&self, token: Token) -> &[Entry] {
-        match self.groups.find(token, |group| group.0 == token) {
-            Some(&(_, from, to)) => &self.entries[from as usize..to as usize],
-            None => &[],
+    fn of(&self, token: Token) -> impl Iterator<Item = &Entry> {
+        let (tag, last) = ((token >> 32) as u32, self.places.len() - 1);
+        let mut at = token as usize & last;
+        let mut from = self.entries.len();
+        while self.places[at].first != NO_ENTRY {
+            let first = self.places[at].first as usize;
+            if self.places[at].tag == tag && self.entries[first].0 == token {
+                from = first;
+                break;
+            }
+            at = (at + 1) & last;
         }
+        self.entries[from..].iter().take_while(move |(other, _)| *other == token).map(|(_, entry)| entry)
     }
 }

@@ -34,6 +34,12 @@ impl Ranges {
         highest(&mut self.nodes);
     }
 
+    /// Takes a pattern out.
+    pub(super) fn remove(&mut self, pattern: u32) {
+        self.nodes.retain(|node| node.entry.pattern != pattern);
+        highest(&mut self.nodes);
+    }
+
     /// Calls `with` for the entries whose ranges a number lies in.
     #[inline]
     pub(super) fn with(&self, number: Range, with: &mut impl FnMut(&Entry)) {

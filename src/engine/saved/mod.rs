@@ -108,9 +108,16 @@ pub(super) fn state(read: &mut Reader<'_>, shape: &Shape, table: &mut Table) -> 
 pub(crate) struct Loader {
     /// The events loaded so far by their sequence numbers, each with a reference.
     events: hashbrown::HashMap<u64, u32, ahash::RandomState>,
+    /// By slot: the one that the field had when the keys were encoded, where fields have been numbered anew.
+    slots: Option<Vec<usize>>,
 }
 
 impl Loader {
+    /// Of keys that were encoded with other numbers of fields: by slot, the one that the field had.
+    pub(crate) fn of_slots(slots: Vec<usize>) -> Loader {
+        Loader { slots: Some(slots), ..Loader::default() }
+    }
+
     /// The version, and the events, kept as long as the loader holds them.
     pub(super) fn begin(
         &mut self,
@@ -147,6 +154,10 @@ impl Loader {
         let mut slots = Vec::new();
         for _ in 0..read.count()? {
             slots.push(read.slot(object, unescaped)?);
+        }
+        if let Some(were) = &self.slots {
+            let of = |&were: &usize| slots.get(were).copied().unwrap_or(Slot::Null);
+            slots = were.iter().take(fields).map(of).collect();
         }
         // A field that was not needed when the event was kept is not asked for either.
         slots.resize(fields.max(slots.len()), Slot::Null);

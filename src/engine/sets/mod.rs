@@ -16,6 +16,7 @@ use smallvec::SmallVec;
 use self::enumerate::{Complete, Enumeration};
 use self::heap::{Heaps, Id, NONE, Part};
 use super::deadlines::Deadlines;
+use super::life::Life;
 use super::matched::Kind;
 use super::matcher::{Closing, Restoring};
 use super::runner::{Found, Scratch, spread};
@@ -74,6 +75,15 @@ impl SetRunner {
         }
     }
 
+    pub(crate) fn renumber(&mut self, number: u32) {
+        self.number = number;
+    }
+
+    pub(crate) fn clear(&mut self, store: &mut Store) {
+        self.keys = HashTable::new();
+        self.heaps.clear(store);
+    }
+
     /// How many keys hold something.
     pub(crate) fn keys(&self) -> usize {
         self.keys.len()
@@ -106,7 +116,7 @@ impl SetRunner {
         }
         // No condition of these patterns depends on a partial match.
         let cell = |table: &mut Table, state| truths.cell(table, shape, state).unwrap_or(NOTHING);
-        let begin = cell(table, START);
+        let begin = if pattern.life == Life::Active { cell(table, START) } else { NOTHING };
         if begin == NOTHING && self.keys.is_empty() {
             return false;
         }
