@@ -82,6 +82,15 @@ impl PatternSet {
         set
     }
 
+    /// The set in which a pattern that begins no partial match begins them again.
+    pub fn activate(&self, number: u32) -> PatternSet {
+        let mut set = self.clone();
+        if set.life(number) == Life::Retired {
+            set.change(number, |pattern| pattern.life = Life::Active);
+        }
+        set
+    }
+
     /// The set without a pattern: what it holds is dropped.
     pub fn without(&self, number: u32) -> PatternSet {
         let mut set = self.clone();

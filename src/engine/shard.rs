@@ -193,6 +193,11 @@ impl Engine {
         }
     }
 
+    /// Takes that all events up to a time have come: every deadline up to then passes.
+    pub fn reach(&mut self, time: Timestamp, sink: &mut impl MatchSink) {
+        self.advance(time, sink);
+    }
+
     /// Takes the end of all inputs: time is without end, and every deadline passes.
     pub fn finish(&mut self, sink: &mut impl MatchSink) {
         self.advance(Timestamp::MAX, sink);

@@ -89,6 +89,8 @@ pub struct Block {
     pub key_width: usize,
     /// A bit for each event, in words of 64: whether it may concern some pattern. None where nobody has asked yet.
     pub concerns: Option<Vec<u64>>,
+    /// With which set of patterns it was prepared, where sets change as events pass.
+    pub epoch: u64,
 }
 
 impl Block {

@@ -6,13 +6,42 @@ use std::sync::atomic::Ordering::Relaxed;
 use crossbeam_channel::{Receiver, RecvError};
 
 use super::progress::Progress;
-use super::shard::Piece;
+use super::shard::{Piece, Signal};
+use crate::engine::Order;
 
-/// Merges the shards' pieces, batch by batch, and writes them, until a shard gives no more. All shards take the same
-/// batches, so the n-th batch of each is the same one. Lines of equal order come from one shard, in sequence.
+/// Takes the output, in order.
+pub(super) trait Output {
+    /// Some lines, each with its line break. `lines` says where each of them ends in the bytes that `from` is a part of.
+    fn lines(&mut self, bytes: &[u8], from: usize, lines: &[(Order, usize)]) -> io::Result<()>;
+
+    /// What comes between two batches.
+    fn signal(&mut self, signal: &Signal) -> io::Result<()>;
+
+    /// No more is there at the moment.
+    fn pause(&mut self) -> io::Result<()>;
+}
+
+/// Writes the lines as they come.
+impl Output for Box<dyn Write + Send + '_> {
+    fn lines(&mut self, bytes: &[u8], from: usize, lines: &[(Order, usize)]) -> io::Result<()> {
+        let end = lines.last().map_or(from, |(_, end)| *end);
+        self.write_all(&bytes[from..end])
+    }
+
+    fn signal(&mut self, _: &Signal) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn pause(&mut self) -> io::Result<()> {
+        self.flush()
+    }
+}
+
+/// Merges the shards' pieces, batch by batch, and passes them on, until a shard gives no more. All shards take the same
+/// steps, so the n-th of each is the same one. Lines of equal order come from one shard, in sequence.
 pub(super) fn collect(
     shards: &[Receiver<Piece>],
-    mut to: Box<dyn Write + Send + '_>,
+    to: &mut impl Output,
     progress: &Progress,
 ) -> io::Result<()> {
     let mut written = true;
@@ -20,21 +49,24 @@ pub(super) fn collect(
         // The batch's next line is the lowest one at the head of any shard.
         while let Some(least) = lowest(&heads) {
             let count = match &mut heads[..] {
-                [only] => only.write_all(&mut *to)?,
-                heads => heads[least].write_one(&mut *to)?,
+                [only] => only.write_all(to)?,
+                heads => heads[least].write_one(to)?,
             };
             progress.matches.fetch_add(count, Relaxed);
             written = false;
             if heads[least].refill().is_err() {
-                return to.flush();
+                return to.pause();
             }
         }
+        if let Some(signal) = heads.first_mut().and_then(|head| head.piece.signal.take()) {
+            to.signal(&signal)?;
+        }
         if !written && shards.iter().all(Receiver::is_empty) {
-            to.flush()?;
+            to.pause()?;
             written = true;
         }
     }
-    to.flush()
+    to.pause()
 }
 
 /// A shard's piece, some lines of which have been written.
@@ -68,16 +100,17 @@ impl<'a> Head<'a> {
         Ok(())
     }
 
-    fn write_one(&mut self, to: &mut dyn Write) -> io::Result<u64> {
-        let (_, end) = self.piece.lines[self.next];
-        to.write_all(&self.piece.bytes[self.at..end])?;
-        (self.at, self.next) = (end, self.next + 1);
+    fn write_one(&mut self, to: &mut impl Output) -> io::Result<u64> {
+        let line = &self.piece.lines[self.next..=self.next];
+        to.lines(&self.piece.bytes, self.at, line)?;
+        (self.at, self.next) = (line[0].1, self.next + 1);
         Ok(1)
     }
 
-    fn write_all(&mut self, to: &mut dyn Write) -> io::Result<u64> {
-        to.write_all(&self.piece.bytes[self.at..])?;
-        let count = self.piece.lines.len() - std::mem::replace(&mut self.next, self.piece.lines.len());
-        Ok(count as u64)
+    fn write_all(&mut self, to: &mut impl Output) -> io::Result<u64> {
+        let lines = &self.piece.lines[self.next..];
+        to.lines(&self.piece.bytes, self.at, lines)?;
+        self.next = self.piece.lines.len();
+        Ok(lines.len() as u64)
     }
 }

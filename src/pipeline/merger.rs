@@ -236,7 +236,10 @@ impl Merger {
         let renumbers = set.is_sparse();
         let set = Arc::new(if renumbers { set.compacted() } else { set });
         self.epoch += 1;
-        if renumbers || set.schema().fields != self.set.schema().fields || set.schema().types != self.set.schema().types {
+        if renumbers
+            || set.schema().fields != self.set.schema().fields
+            || set.schema().types != self.set.schema().types
+        {
             self.same_fields_since = self.epoch;
             for stream in &mut self.streams {
                 stream.decoder = Decoder::new(set.schema(), &stream.settings);

@@ -6,10 +6,13 @@
 //! caller's. Whatever fails on any thread ends the run, with what was found before it written.
 
 mod collect;
+pub mod decision;
 mod failure;
 mod feed;
+mod merger;
 mod progress;
 mod reader;
+pub mod registry;
 mod replay;
 mod shard;
 

@@ -147,7 +147,7 @@ impl Flow<'_> {
     }
 
     fn run_threads(mut self, engines: Vec<Engine>) -> Result<(ingest::Counters, Counters), Failure> {
-        let (matches, progress) = (self.matches, self.progress);
+        let (mut matches, progress) = (self.matches, self.progress);
         let decoders = engines.len();
         thread::scope(|scope| {
             let (mut to_shards, mut from_shards, mut shards) = (Vec::new(), Vec::new(), Vec::new());
@@ -161,7 +161,7 @@ impl Flow<'_> {
             // The writer's end closes this channel, whatever ends it.
             let (writes, writer_lives) = bounded::<()>(0);
             let writer = scope.spawn(move || {
-                let written = collect(&from_shards, matches, progress);
+                let written = collect(&from_shards, &mut matches, progress);
                 drop(writes);
                 written
             });

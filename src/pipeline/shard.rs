@@ -9,18 +9,45 @@ use crossbeam_channel::{Receiver, Sender};
 use super::failure::Failure;
 use super::feed::Shards;
 use super::progress::Progress;
-use crate::engine::{Counters, Engine, MatchSink, MatchView, Order};
-use crate::event::Batch;
+use crate::engine::{Counters, Engine, MatchSink, MatchView, Order, PatternSet};
+use crate::event::{Batch, Timestamp};
 
 /// How much a shard gathers before it passes it on, in bytes: one event may complete any number of matches.
 const PIECE_BYTES: usize = 1 << 20;
 
-/// What a shard is told.
+/// What a shard is told. All shards are told the same.
+#[derive(Clone)]
 pub(super) enum Step {
     /// To take events.
     Batch(Arc<Batch>),
+    /// All events up to a time have come.
+    Reach(Timestamp),
+    /// Other patterns go on from here.
+    Cut(Arc<Cut>),
+    /// To do something with what it holds, between two batches; the number is for those who take the output.
+    Barrier(u64, Arc<dyn Fn(&mut Engine) + Send + Sync>),
     /// All inputs have ended, and with them time. Without this, a shard whose channel closes just stops.
     Finish,
+}
+
+/// Where other patterns go on.
+#[derive(Debug)]
+pub(super) struct Cut {
+    /// Deadlines up to this time pass before.
+    pub(super) reached: Option<Timestamp>,
+    /// The patterns from here on.
+    pub(super) set: Arc<PatternSet>,
+    /// Whether the set is numbered anew.
+    pub(super) renumbers: bool,
+}
+
+/// What those who take the output learn between two batches.
+#[derive(Debug, Clone)]
+pub(super) enum Signal {
+    /// Other patterns go on from here.
+    Cut(Arc<Cut>),
+    /// A barrier has been passed.
+    Barrier(u64),
 }
 
 /// What a shard found: lines, and the order of each.
@@ -31,14 +58,28 @@ pub(super) struct Piece {
     pub(super) lines: Vec<(Order, usize)>,
     /// Whether it is the last of its batch.
     pub(super) ends_batch: bool,
+    /// What comes after its lines.
+    pub(super) signal: Option<Signal>,
 }
 
-/// Runs a shard: each batch, and the end, gives one piece or several.
+/// Runs a shard: each step gives one piece or several.
 pub(super) fn run(mut engine: Engine, steps: &Receiver<Step>, to: &Sender<Piece>) -> Counters {
     let mut pieces = Pieces { piece: Piece::default(), to, gone: false };
     for step in steps {
         match step {
             Step::Batch(batch) => engine.process(&batch, &mut pieces),
+            Step::Reach(time) => engine.reach(time, &mut pieces),
+            Step::Cut(cut) => {
+                if let Some(time) = cut.reached {
+                    engine.reach(time, &mut pieces);
+                }
+                engine.go_on_with(&cut);
+                pieces.piece.signal = Some(Signal::Cut(cut));
+            }
+            Step::Barrier(number, with) => {
+                with(&mut engine);
+                pieces.piece.signal = Some(Signal::Barrier(number));
+            }
             Step::Finish => engine.finish(&mut pieces),
         }
         pieces.piece.ends_batch = true;
@@ -48,6 +89,19 @@ pub(super) fn run(mut engine: Engine, steps: &Receiver<Step>, to: &Sender<Piece>
         }
     }
     engine.counters()
+}
+
+impl Engine {
+    fn go_on_with(&mut self, cut: &Cut) {
+        let set = Arc::clone(&cut.set);
+        if cut.renumbers {
+            // What an engine has encoded, it can load.
+            let loaded = self.renumber(set);
+            debug_assert!(loaded.is_ok(), "{loaded:?}");
+        } else {
+            self.install(set);
+        }
+    }
 }
 
 /// Passes on what is found, piece by piece.
