@@ -3,6 +3,7 @@
 //! The modules, from the ground up; each uses only those before it (`tests/it/tidy.rs` keeps it so):
 //!
 //! - [`event`]: what an event is: values, times, positions, and how one is read from JSON.
+//! - [`journal`]: append-only logs of checksummed segment files. Knows bytes only.
 //! - [`pattern`]: pattern text to tree to plan to automaton; diagnostics. Pure.
 //! - [`ingest`]: lateness, reordering and merging of partitions. Pure.
 //! - [`engine`]: ordered events and automata to matches. Pure: no I/O, no clock, no tasks.
@@ -15,5 +16,6 @@ pub mod connect;
 pub mod engine;
 pub mod event;
 pub mod ingest;
+pub mod journal;
 pub mod pattern;
 pub mod pipeline;

@@ -17,6 +17,7 @@ mod failures;
 mod generate;
 mod growth;
 mod harness;
+mod journal;
 mod language;
 mod life;
 mod many;
