@@ -9,8 +9,10 @@
 //! - [`engine`]: ordered events and automata to matches. Pure: no I/O, no clock, no tasks.
 //! - [`connect`]: where events come from and where matches go.
 //! - [`pipeline`]: the only place with threads and channels: source, ingest, shards, sink.
+//! - [`api`]: HTTP over the live pipeline.
 //! - [`cli`]: one file per command.
 
+pub mod api;
 pub mod cli;
 pub mod connect;
 pub mod engine;

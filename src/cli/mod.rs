@@ -8,6 +8,7 @@ pub mod fmt;
 pub mod load;
 pub mod replay;
 pub mod scenario;
+pub mod serve;
 pub mod test;
 
 use std::io::{self, Write};
@@ -27,6 +28,8 @@ struct Cli {
 enum Command {
     /// Run patterns over recorded events and write every match
     Replay(replay::ReplayArgs),
+    /// Run the service: events in over HTTP, matches out
+    Serve(serve::ServeArgs),
     /// Say what is wrong with patterns, and what may be meant
     Check(check::CheckArgs),
     /// Write patterns in the standard form
@@ -43,6 +46,7 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::parse().command {
         Command::Replay(args) => replay::run(args),
+        Command::Serve(args) => serve::run(args),
         Command::Check(args) => check::run(args),
         Command::Fmt(args) => fmt::run(args),
         Command::Explain(args) => explain::run(args),

@@ -1,8 +1,10 @@
 //! Why a run ended before its inputs did.
 
+use std::sync::Arc;
 use std::{fmt, io};
 
 use crate::ingest::BufferFull;
+use crate::journal::JournalError;
 
 /// Why a run ended early.
 #[derive(Debug)]
@@ -13,6 +15,12 @@ pub enum Failure {
     Write(&'static str, io::Error),
     /// Too many events wait.
     Full(BufferFull),
+    /// The named log could not be read or written.
+    Journal(&'static str, JournalError),
+    /// A decision could not be made durable.
+    Decision(Arc<JournalError>),
+    /// An entry of the control log, by its number, that says nothing known; why.
+    ControlEntry(u64, String),
     /// A thread panicked: a defect.
     Panicked,
 }
@@ -41,6 +49,12 @@ impl fmt::Display for Failure {
                 })
             }
             Failure::Full(full) => full.fmt(f),
+            Failure::Decision(error) => write!(f, "the control log: {error}"),
+            Failure::Journal(what, error) => write!(f, "{what}: {error}"),
+            Failure::ControlEntry(number, why) => write!(
+                f,
+                "entry {number} of the control log says nothing that this version knows: {why} (it was written by a newer one, or changed by hand)"
+            ),
             Failure::Panicked => write!(
                 f,
                 "internal error: the message above says where; the output is not complete (this is a defect of sequor: please report it)"
@@ -54,7 +68,9 @@ impl std::error::Error for Failure {
         match self {
             Failure::Read(_, error) | Failure::Write(_, error) => Some(error),
             Failure::Full(full) => Some(full),
-            Failure::Panicked => None,
+            Failure::Journal(_, error) => Some(error),
+            Failure::Decision(error) => Some(&**error),
+            Failure::ControlEntry(..) | Failure::Panicked => None,
         }
     }
 }

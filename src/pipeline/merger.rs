@@ -253,7 +253,7 @@ impl Merger {
 }
 
 impl StreamDeclaration {
-    fn settings(&self) -> StreamSettings {
+    pub(super) fn settings(&self) -> StreamSettings {
         StreamSettings {
             type_field: self.type_field.clone(),
             time_field: self.time_field.clone(),

@@ -9,6 +9,7 @@ mod collect;
 pub mod decision;
 mod failure;
 mod feed;
+pub mod live;
 mod merger;
 mod progress;
 mod reader;

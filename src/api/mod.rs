@@ -1,0 +1,52 @@
+//! HTTP: one file per resource. Everything answers JSON; what goes wrong is a problem document.
+
+mod events;
+mod health;
+mod matches;
+mod patterns;
+mod problem;
+mod streams;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::routing::{get, post};
+
+use crate::pipeline::live::Handle;
+
+/// What routes need.
+#[derive(Clone)]
+pub struct Api(Arc<Inner>);
+
+struct Inner {
+    live: Handle,
+    limits: Limits,
+}
+
+/// How much a request may bring.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// The largest body, after decompression, in bytes.
+    pub body_bytes: usize,
+    /// The longest pattern text, in bytes.
+    pub pattern_bytes: usize,
+}
+
+/// The routes over a running service.
+pub fn router(live: Handle, limits: Limits) -> Router {
+    let bytes = limits.body_bytes;
+    let api = Api(Arc::new(Inner { live, limits }));
+    Router::new()
+        .route("/livez", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/v1/streams", get(streams::list))
+        .route("/v1/streams/{stream}/events", post(events::post))
+        .route("/v1/streams/{stream}/watermark", post(streams::watermark))
+        .route("/v1/patterns", get(patterns::list).post(patterns::create))
+        .route("/v1/patterns/{name}", get(patterns::get).put(patterns::put).delete(patterns::delete))
+        .route("/v1/matches", get(matches::list))
+        .fallback(problem::no_route)
+        .method_not_allowed_fallback(problem::no_method)
+        .layer(axum::extract::DefaultBodyLimit::max(bytes))
+        .with_state(api)
+}

@@ -1,0 +1,21 @@
+//! The live service: events become durable, then matches; patterns come and go at cuts of event time; what is found goes
+//! to a log that everything outside reads from.
+//!
+//! One thread writes event logs ([`crate::journal::commit`]), one owns decisions and the merged order (`owner`), each shard
+//! runs an engine, one puts their output into order and writes the log of matches, another writes what was rejected
+//! (`output`). All channels are bounded: where one thread is slow, posting is refused for a while.
+
+mod handle;
+mod options;
+mod output;
+mod owner;
+mod recovery;
+mod request;
+mod start;
+mod status;
+
+pub use handle::{Appended, Handle, NotAppended};
+pub use options::{Options, Silence, StreamOptions};
+pub use request::{ChangeRequest, Decided, Effective, Refusal};
+pub use start::{Live, StartError};
+pub use status::{Status, StreamStatus};

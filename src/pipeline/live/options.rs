@@ -1,0 +1,51 @@
+//! What a live service is made of.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::super::decision::StreamDeclaration;
+
+/// What a live service is made of.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The data directory.
+    pub dir: PathBuf,
+    /// The streams.
+    pub streams: Vec<StreamOptions>,
+    /// Threads that match side by side.
+    pub threads: usize,
+    /// Events that are passed on together.
+    pub batch_size: usize,
+    /// Events that may wait for the watermark to pass them.
+    pub max_buffered_events: usize,
+    /// Patterns at once.
+    pub max_patterns: usize,
+    /// The size at which a new file of a log is begun, in bytes.
+    pub segment_bytes: u64,
+}
+
+/// A stream whose events are posted.
+#[derive(Debug, Clone)]
+pub struct StreamOptions {
+    /// Its name.
+    pub name: String,
+    /// How its lines are read.
+    pub declaration: StreamDeclaration,
+    /// After which silence the others no longer wait for it.
+    pub idle_timeout: Duration,
+    /// What becomes of time when all are silent.
+    pub silence: Silence,
+    /// Whether late events are kept, not only counted.
+    pub keeps_late: bool,
+}
+
+/// What becomes of time when all partitions are silent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Silence {
+    /// It goes on to the highest event time.
+    Flush,
+    /// It stands still.
+    Hold,
+    /// It goes on with the clock.
+    Clock,
+}
