@@ -297,8 +297,8 @@ impl Section<'_> {
                 let mut fault = Fault::new(code::VALUE, node.at, format!("`{name}` {why}"));
                 fault.help = help;
                 self.found.faults.push(fault);
-                if kind == "URL" {
-                    // It may hold a password.
+                if matches!(&node.value, Value::Text(text) | Value::Word(text) if text.contains('@')) {
+                    // It may be a URL with a password.
                     self.found.masked.push(node.at);
                 }
             }

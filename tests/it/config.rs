@@ -142,7 +142,7 @@ fn what_is_wrong_outside_the_file_is_told_with_its_name() {
         ("SEQUOR__SERVER__MAX_BODY", "big"),
         ("SEQUOR__server__max_body", "1MiB"),
         ("SEQUOR__STREAMS__2__NAME", "far"),
-        ("SEQUOR__STREAMS__FIRST__NAME", "far"),
+        ("SEQUOR__SINKS__FIRST__NAME", "far"),
         ("SEQUOR__ENGINE", "fast"),
         ("SEQUOR__", "x"),
         ("SEQUOR_LISTEN", "not ours"),

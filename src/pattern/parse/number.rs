@@ -132,3 +132,55 @@ fn shorten(text: &str) -> String {
     }
     shown
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::time::duration_of;
+
+    #[test]
+    fn patterns_and_settings_have_the_same_durations() {
+        let texts = [
+            "5s",
+            "1h30m",
+            "500ms",
+            "1.5s",
+            "0.5ms",
+            "1w2d3h4m5s6ms",
+            "1m5s",
+            "5ms5",
+            "1h30",
+            "h",
+            "1.h",
+            ".5h",
+            "1..5h",
+            "1.5.5h",
+            "5S",
+            "5 s",
+            "5sec",
+            "5s_",
+            "5s-",
+            "",
+            "5",
+            "00s",
+            "1.0000s",
+            "9223372036854775807ms",
+            "9223372036854775808ms",
+            "99999999999999999999s",
+            "15250284453w",
+            "-5s",
+            "5sm",
+            "5µs",
+        ];
+        for text in texts {
+            let of_pattern = match number(text) {
+                Ok(("", Lexeme { kind: Some(Kind::Duration(ms)), mistakes })) if mistakes.is_empty() => {
+                    Some(ms)
+                }
+                _ => None,
+            };
+            assert_eq!(duration_of(text).ok().map(|span| span.0), of_pattern, "{text}");
+        }
+        assert_eq!(duration_of("0").map(|span| span.0), Ok(0));
+    }
+}
