@@ -32,7 +32,7 @@ const SIZES: [(&str, u64); 9] = [
 impl fmt::Display for ByteSize {
     /// With the largest unit that says it exactly.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let exact = |(_, unit): &&(&str, u64)| self.0 >= *unit && self.0 % unit == 0;
+        let exact = |(_, unit): &&(&str, u64)| self.0 >= *unit && self.0.is_multiple_of(*unit);
         let (name, unit) = SIZES.iter().find(exact).unwrap_or(&("B", 1));
         write!(f, "{}{name}", self.0 / unit)
     }
