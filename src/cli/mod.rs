@@ -1,8 +1,9 @@
 //! The command line: one file per command. Exit status: 0 for success, 1 for a failed read or write (or a failed
-//! check), 2 for a bad pattern or bad flags.
+//! check), 2 for a bad pattern or bad flags, 78 for bad settings of the service.
 
 pub mod check;
 pub mod completions;
+pub mod config;
 pub mod explain;
 pub mod fmt;
 pub mod load;
@@ -38,6 +39,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Run scenario tests of patterns
     Test(test::Arguments),
+    /// Check and show the settings of the service
+    Config(config::ConfigArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
 }
@@ -51,6 +54,7 @@ pub fn main() -> ExitCode {
         Command::Fmt(args) => fmt::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Test(args) => test::run(&args),
+        Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(&args),
     }
 }

@@ -17,8 +17,8 @@ use super::{USAGE, fail, load, say};
 use crate::connect::{self, Source};
 use crate::event::decode::Format;
 use crate::event::record::StreamSettings;
+use crate::event::time::duration_of;
 use crate::event::{TimeSpan, Timestamp};
-use crate::pattern::parse::duration_of;
 use crate::pattern::plan::Plan;
 use crate::pipeline::{Failure, Input, Outputs, Progress, Replay, Summary};
 

@@ -7,6 +7,7 @@
 )]
 
 mod cli;
+mod config;
 mod conformance;
 mod differential;
 mod docs;

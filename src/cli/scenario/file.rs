@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::event::time::duration_of;
 use crate::event::{TimeSpan, Timestamp};
-use crate::pattern::parse::duration_of;
 
 /// A scenario: events, and what has to come of them.
 #[derive(Debug, Clone)]

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::paths::{Place, Scope};
 use super::regexes::{Regexes, like};
 use super::{Report, kinds};
+use crate::diagnostic::similar;
 use crate::event::Value;
 use crate::pattern::Limits;
 use crate::pattern::ast::{self, CompareOp, ExprKind, Literal, Name, PathSegment};
@@ -12,7 +13,6 @@ use crate::pattern::code;
 use crate::pattern::diagnostic::{Diagnostic, Span};
 use crate::pattern::expr::{Aggregate, Attribute, Expr};
 use crate::pattern::function::Function;
-use crate::pattern::similar::similar;
 
 /// Resolves expressions.
 pub(super) struct Conditions {

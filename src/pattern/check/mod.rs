@@ -20,7 +20,7 @@ use super::diagnostic::{Diagnostic, Diagnostics, Span};
 use super::parse::State;
 use super::plan::{Plan, Skip, Within};
 use super::print::print_expr;
-use super::similar::similar;
+use crate::diagnostic::similar;
 use crate::event::FieldPath;
 
 /// Checks all patterns of a file, and gives the plans of those that have no errors. `states` says of each pattern how

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Report;
 use super::rules::Structure;
+use crate::diagnostic::similar;
 use crate::event::{FieldPath, Segment, Value};
 use crate::pattern::ast::{Name, Path, PathSegment};
 use crate::pattern::code;
@@ -11,7 +12,6 @@ use crate::pattern::diagnostic::{Diagnostic, Span};
 use crate::pattern::expr::{Attribute, Expr, Pick};
 use crate::pattern::plan::StageId;
 use crate::pattern::print::print_path;
-use crate::pattern::similar::similar;
 
 /// What an event has besides its fields.
 const METAS: [(&str, Attribute); 6] = [

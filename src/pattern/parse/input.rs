@@ -8,9 +8,9 @@ use nom::error::{ErrorKind, ParseError};
 use nom::{Err, IResult, Input, Needed, Parser};
 
 use super::token::{Kind, Token};
+use crate::diagnostic::similar;
 use crate::pattern::code;
 use crate::pattern::diagnostic::{Diagnostic, Diagnostics, Span};
-use crate::pattern::similar::similar;
 
 /// The tokens that are left. Never empty: [`Kind::End`] stays.
 #[derive(Debug, Clone, Copy)]

@@ -18,4 +18,3 @@ mod sequence;
 pub mod token;
 
 pub use file::{Parsed, State, parse};
-pub use number::{UNITS, duration_of};

@@ -10,33 +10,13 @@ use nom::sequence::{pair, preceded, terminated};
 
 use super::lexical::{Lexeme, Scan};
 use super::token::{Kind, goes_on_name};
-use crate::event::TimeSpan;
+use crate::event::time::{UNITS, scaled};
 use crate::pattern::code;
 use crate::pattern::diagnostic::{Diagnostic, Span};
-
-/// The units of durations, each with its milliseconds; a unit comes before those that it begins with.
-pub const UNITS: [(&str, u64); 6] =
-    [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000), ("w", 604_800_000)];
 
 /// A number or a duration.
 pub(super) fn number(input: &str) -> Scan<'_, Lexeme> {
     alt((terminated(alt((float, whole)), end), terminated(duration, end), malformed)).parse(input)
-}
-
-/// The length of time that a text says, as in `within`; also `0`. For settings and flags.
-pub fn duration_of(text: &str) -> Result<TimeSpan, String> {
-    if text == "0" {
-        return Ok(TimeSpan(0));
-    }
-    match number(text) {
-        Ok(("", Lexeme { kind: Some(Kind::Duration(ms)), mistakes })) if mistakes.is_empty() => {
-            Ok(TimeSpan(ms))
-        }
-        _ => Err(
-            "a duration is numbers with units, as in 500ms, 10s or 1h30m; the units are ms, s, m, h, d and w"
-                .into(),
-        ),
-    }
 }
 
 /// No letter, digit or further fraction may follow a number at once.
@@ -77,7 +57,7 @@ fn duration(input: &str) -> Scan<'_, Lexeme> {
     consumed(many1(pair(decimal, unit)))
         .map(|(text, parts)| {
             let total = parts.into_iter().try_fold(0_u64, |sum, ((whole, fraction), unit)| {
-                sum.checked_add(milliseconds(whole, fraction.unwrap_or_default(), unit)?)
+                sum.checked_add(scaled(whole, fraction.unwrap_or_default(), unit)?)
             });
             match total.and_then(|total| i64::try_from(total).ok()) {
                 Some(total) => Lexeme::right(Kind::Duration(total)),
@@ -96,21 +76,6 @@ fn unit(input: &str) -> Scan<'_, u64> {
     let unit = UNITS.iter().find(|(unit, _)| input.starts_with(unit));
     let Some((unit, ms)) = unit else { return Err(nom::Err::Error(())) };
     (tag(*unit), peek(not(satisfy(|c| goes_on_name(c) && !c.is_ascii_digit())))).map(|_| *ms).parse(input)
-}
-
-/// Exactly `whole.fraction` units of `unit` milliseconds, where that is a whole number that fits.
-fn milliseconds(whole: &str, fraction: &str, unit: u64) -> Option<u64> {
-    let whole = whole.parse::<u64>().ok()?.checked_mul(unit)?;
-    let fraction = fraction.trim_end_matches('0');
-    if fraction.is_empty() {
-        return Some(whole);
-    }
-    let scale = 10_u128.checked_pow(u32::try_from(fraction.len()).ok()?)?;
-    let part = fraction.parse::<u128>().ok()?.checked_mul(u128::from(unit))?;
-    if part % scale != 0 {
-        return None;
-    }
-    whole.checked_add(u64::try_from(part / scale).ok()?)
 }
 
 /// Digits with something at their end that makes them no number: all of it, and what may have been meant.
@@ -166,4 +131,56 @@ fn shorten(text: &str) -> String {
         shown.push('…');
     }
     shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::time::duration_of;
+
+    #[test]
+    fn patterns_and_settings_have_the_same_durations() {
+        let texts = [
+            "5s",
+            "1h30m",
+            "500ms",
+            "1.5s",
+            "0.5ms",
+            "1w2d3h4m5s6ms",
+            "1m5s",
+            "5ms5",
+            "1h30",
+            "h",
+            "1.h",
+            ".5h",
+            "1..5h",
+            "1.5.5h",
+            "5S",
+            "5 s",
+            "5sec",
+            "5s_",
+            "5s-",
+            "",
+            "5",
+            "00s",
+            "1.0000s",
+            "9223372036854775807ms",
+            "9223372036854775808ms",
+            "99999999999999999999s",
+            "15250284453w",
+            "-5s",
+            "5sm",
+            "5µs",
+        ];
+        for text in texts {
+            let of_pattern = match number(text) {
+                Ok(("", Lexeme { kind: Some(Kind::Duration(ms)), mistakes })) if mistakes.is_empty() => {
+                    Some(ms)
+                }
+                _ => None,
+            };
+            assert_eq!(duration_of(text).ok().map(|span| span.0), of_pattern, "{text}");
+        }
+        assert_eq!(duration_of("0").map(|span| span.0), Ok(0));
+    }
 }

@@ -3,9 +3,9 @@
 use super::input::{Mistake, Parse, Tokens, absent, keyword};
 use super::name::{begins_clause, begins_link};
 use super::token::Kind;
+use crate::diagnostic::similar;
 use crate::pattern::code;
 use crate::pattern::diagnostic::Diagnostic;
-use crate::pattern::similar::similar;
 
 /// The words that may come after an element or a clause: the nearest of them is the one that was meant.
 const FOLLOWING: [&str; 16] = [

@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
+use sequor::event::time::UNITS;
+use sequor::pattern::parse::parse;
 use sequor::pattern::parse::token::{KEYWORDS, SYMBOLS};
-use sequor::pattern::parse::{UNITS, parse};
 use sequor::pattern::print::print;
 use sequor::pattern::render::Source;
 use sequor::pattern::{Limits, code};

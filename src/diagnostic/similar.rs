@@ -2,7 +2,7 @@
 
 /// The candidate nearest to a name, if it is near enough to have been meant: upper and lower case apart, at most one
 /// mistake in every three characters of the longer of them, two in all. Of several the first.
-pub(super) fn similar<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn similar<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Longer names are nobody's typing.
     const LONGEST: usize = 64;
     if name.len() > LONGEST {

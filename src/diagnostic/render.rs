@@ -1,6 +1,6 @@
 //! Diagnostics for people: the message, the place, the line with the place marked, and the way out.
 
-use super::diagnostic::{Diagnostic, Diagnostics, Severity, Span};
+use super::{Diagnostic, Diagnostics, Severity, Span};
 
 /// The widest excerpt of a line, in columns. Of longer lines the part around the mark is shown.
 const WIDTH: usize = 120;
@@ -226,10 +226,9 @@ impl Paint {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pattern::code;
 
     fn shown(text: &str, start: usize, end: usize) -> String {
-        let diagnostic = Diagnostic::new(code::UNEXPECTED, Span::new(start, end), "what");
+        let diagnostic = Diagnostic::new("E201", Span::new(start, end), "what");
         Source::new("f", text).render(&diagnostic, false)
     }
 

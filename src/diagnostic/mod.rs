@@ -1,10 +1,16 @@
-//! What is wrong with a pattern, and where: one type for the command line, the REST API and the console.
+//! What is wrong with a text (a pattern, the settings), and where: one type for the command line, the REST API and the
+//! console.
+
+pub mod render;
+mod similar;
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// A range of bytes in a pattern's text.
+pub(crate) use similar::similar;
+
+/// A range of bytes in a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize)]
 pub struct Span {
     /// First byte.
@@ -35,9 +41,9 @@ impl Span {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// The pattern cannot be used.
+    /// The text cannot be used.
     Error,
-    /// The pattern can be used, but hardly means what its author thinks.
+    /// The text can be used, but hardly means what its author thinks.
     Warning,
 }
 
@@ -64,7 +70,7 @@ pub struct Suggestion {
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
-    /// One of [`super::code::ALL`].
+    /// One of [`crate::pattern::code::ALL`], or of the settings' codes.
     pub code: &'static str,
     /// Where.
     pub span: Span,
@@ -120,7 +126,7 @@ impl Diagnostic {
         self
     }
 
-    /// Whether it forbids using the pattern.
+    /// Whether it forbids using the text.
     pub fn is_error(&self) -> bool {
         self.severity == Severity::Error
     }
