@@ -28,6 +28,8 @@ struct Inner {
 pub struct Limits {
     /// The largest body, after decompression, in bytes.
     pub body_bytes: usize,
+    /// The longest line of a body of events, in bytes.
+    pub line_bytes: usize,
     /// The longest pattern text, in bytes.
     pub pattern_bytes: usize,
 }

@@ -7,6 +7,7 @@ pub mod config;
 pub mod explain;
 pub mod fmt;
 pub mod load;
+mod logging;
 pub mod replay;
 pub mod scenario;
 pub mod serve;

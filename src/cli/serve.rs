@@ -1,89 +1,110 @@
 //! `sequor serve`: the live service.
 
-use std::io::Write;
-use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::io::{self, Write};
 use std::process::ExitCode;
-use std::thread;
-use std::time::Duration;
 
 use clap::Args;
+use tracing::{info, warn};
 
-use super::{IO, fail, say};
+use super::config::SettingsArgs;
+use super::load::Color;
+use super::{IO, fail, logging};
 use crate::api;
-use crate::event::TimeSpan;
+use crate::config::settings::{self, LatePolicy, Settings};
 use crate::pipeline::decision::StreamDeclaration;
-use crate::pipeline::live::{Live, Options, Silence, StreamOptions};
+use crate::pipeline::live::{Handle, Live, Options, Silence, StreamOptions};
 
 /// The arguments of `sequor serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// The address to listen on; with port 0 a free one is taken
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7878")]
-    listen: SocketAddr,
-    /// The data directory
-    #[arg(long, value_name = "DIR", default_value = "sequor-data")]
-    data: PathBuf,
+    #[command(flatten)]
+    settings: SettingsArgs,
 }
 
 /// Runs the service until it is told to stop.
 pub fn run(args: ServeArgs) -> ExitCode {
-    let bound = TimeSpan(5_000);
-    let stream = StreamOptions {
-        name: "events".to_owned(),
-        declaration: StreamDeclaration {
-            time_field: "ts".to_owned(),
-            type_field: "type".to_owned(),
-            out_of_orderness: bound,
-            max_time_jump: None,
-            flushes: true,
-        },
-        idle_timeout: Duration::from_secs(6),
-        silence: Silence::Flush,
-        keeps_late: true,
+    let settings = match args.settings.load(Color::Auto) {
+        Ok(loaded) => loaded.settings,
+        Err(status) => return status,
     };
-    let options = Options {
-        dir: args.data.clone(),
-        streams: vec![stream],
-        threads: thread::available_parallelism().map_or(1, usize::from),
-        batch_size: 4096,
-        max_buffered_events: 1_000_000,
-        max_patterns: 100_000,
-        segment_bytes: 64 << 20,
-    };
-    let live = match Live::start(options) {
+    logging::start(&settings.log);
+    let live = match Live::start(options(&settings)) {
         Ok(live) => live,
         Err(error) => return fail(IO, error.to_string()),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(IO, format!("cannot start the server: {error}")),
-    };
-    let router =
-        api::router(live.handle().clone(), api::Limits { body_bytes: 64 << 20, pattern_bytes: 1 << 20 });
-    let served = runtime.block_on(async {
-        let listener = tokio::net::TcpListener::bind(args.listen).await?;
-        let mut out = std::io::stdout();
-        writeln!(out, "listening on http://{}", listener.local_addr()?)?;
-        out.flush()?;
-        axum::serve(listener, router).with_graceful_shutdown(told_to_stop()).await
-    });
-    drop(runtime);
+    for (name, opened) in &live.opened {
+        if opened.cut_bytes > 0 {
+            warn!(log = name, bytes = opened.cut_bytes, "a write that was never confirmed was cut off");
+        }
+    }
+    let served = serve(&settings, &live);
     let stopped = live.stop();
     if let Err(error) = served {
-        return fail(IO, format!("cannot serve on {}: {error}", args.listen));
+        return fail(IO, format!("cannot serve on {}: {error}", settings.server.listen));
     }
     match stopped {
         Ok(()) => {
-            say("sequor: stopped");
+            info!("stopped");
             ExitCode::SUCCESS
         }
         Err(failure) => fail(IO, failure.to_string()),
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM.
-async fn told_to_stop() {
+fn serve(settings: &Settings, live: &Live) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let limits = api::Limits {
+        body_bytes: settings.server.max_body.0 as usize,
+        line_bytes: settings.server.max_line.0 as usize,
+        pattern_bytes: settings.server.max_pattern_text.0 as usize,
+    };
+    let router = api::router(live.handle().clone(), limits);
+    let done = runtime.block_on(async {
+        let listener = tokio::net::TcpListener::bind(settings.server.listen).await?;
+        let address = listener.local_addr()?;
+        let mut out = io::stdout();
+        writeln!(out, "listening on http://{address}")?;
+        out.flush()?;
+        axum::serve(listener, router).with_graceful_shutdown(told_to_stop(live.handle().clone())).await
+    });
+    runtime.shutdown_background();
+    done
+}
+
+fn options(settings: &Settings) -> Options {
+    Options {
+        dir: settings.data.dir.clone(),
+        streams: settings.streams.iter().map(stream).collect(),
+        threads: settings.engine.threads,
+        batch_size: settings.engine.batch_size,
+        max_buffered_events: settings.engine.max_buffered_events,
+        max_patterns: settings.engine.max_patterns,
+        segment_bytes: settings.data.segment_size.0,
+    }
+}
+
+fn stream(settings: &settings::Stream) -> StreamOptions {
+    StreamOptions {
+        name: settings.name.clone(),
+        declaration: StreamDeclaration {
+            time_field: settings.time_field.clone(),
+            type_field: settings.type_field.clone(),
+            out_of_orderness: settings.out_of_orderness,
+            max_time_jump: settings.max_time_jump,
+            flushes: settings.silence == settings::Silence::Flush,
+        },
+        idle_timeout: settings.idle_timeout,
+        silence: match settings.silence {
+            settings::Silence::Flush => Silence::Flush,
+            settings::Silence::Hold => Silence::Hold,
+            settings::Silence::Clock => Silence::Clock,
+        },
+        keeps_late: settings.late == LatePolicy::Output,
+    }
+}
+
+/// Waits for Ctrl-C or SIGTERM, or until the service cannot go on.
+async fn told_to_stop(live: Handle) {
     let interrupted = tokio::signal::ctrl_c();
     let terminated = async {
         match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
@@ -94,5 +115,6 @@ async fn told_to_stop() {
     tokio::select! {
         _ = interrupted => {}
         () = terminated => {}
+        () = live.ended() => {}
     }
 }

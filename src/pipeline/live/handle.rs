@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crossbeam_channel::Sender;
+use tokio::sync::Notify;
 
 use super::request::{ChangeRequest, Decided, Effective, Refusal, Request};
 use super::status::Status;
@@ -24,6 +27,9 @@ pub(super) struct Shared {
     pub(super) streams: BTreeMap<String, (usize, Tail)>,
     /// By stream, what tells whether a line is an event.
     pub(super) checks: Vec<Decoder>,
+    /// Whether the owner has ended, and who waits for that.
+    pub(super) has_ended: AtomicBool,
+    pub(super) ended: Notify,
     pub(super) arrivals: Sender<Arrival>,
     pub(super) requests: Sender<Request>,
     pub(super) status: RwLock<Arc<Status>>,
@@ -149,6 +155,14 @@ impl Handle {
     /// How the service stood a moment ago.
     pub fn status(&self) -> Arc<Status> {
         Arc::clone(&self.0.status.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until the service does not go on any more, whatever the reason.
+    pub async fn ended(&self) {
+        let ended = self.0.ended.notified();
+        if !self.0.has_ended.load(Relaxed) {
+            ended.await;
+        }
     }
 
     /// The log of a stream's events.

@@ -5,10 +5,13 @@ use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, RwLock};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::bounded;
+use tokio::sync::Notify;
 
 use super::super::collect::collect;
 use super::super::decision::{Decision, Entry, StreamDeclaration};
@@ -160,6 +163,8 @@ impl Live {
             events: events.submitter(),
             streams: places.map(|(name, place)| (name, place)).collect::<BTreeMap<_, _>>(),
             checks,
+            has_ended: AtomicBool::new(false),
+            ended: Notify::new(),
             arrivals,
             requests,
             status: RwLock::new(Arc::new(Status::default())),
@@ -178,18 +183,18 @@ impl Live {
             shared: Arc::clone(&shared),
         };
         owner.recover(&known, logs).map_err(StartError::Recovery)?;
-        let owner = named("owner", move || owner.run(&arriving, &wishes)).map_err(io)?;
+        let ends = Ends(Arc::clone(&shared));
+        let owning = move || {
+            let _ends = ends;
+            owner.run(&arriving, &wishes)
+        };
+        let owner = named("owner", owning).map_err(io)?;
         Ok(Live { handle: Handle(shared), events, owner, others, _lock: lock, opened })
     }
 
     /// The outside's grip on it.
     pub fn handle(&self) -> &Handle {
         &self.handle
-    }
-
-    /// Whether it does not go on any more, whatever the reason.
-    pub fn has_ended(&self) -> bool {
-        self.owner.is_finished()
     }
 
     /// Takes what has been promised, writes how far everything has come, and ends.
@@ -212,6 +217,16 @@ impl Live {
             (None, None) => Err(Failure::Panicked),
             (None, Some(_)) => owned,
         }
+    }
+}
+
+/// Tells all who wait that the owner has ended, also when it panics.
+struct Ends(Arc<Shared>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.has_ended.store(true, Relaxed);
+        self.0.ended.notify_waiters();
     }
 }
 
