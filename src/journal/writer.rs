@@ -25,6 +25,10 @@ pub struct Journal {
     durable: End,
     /// Why nothing can be written before the end has been taken back to what is durable.
     poisoned: Option<String>,
+    /// The marker of a cut that has not been finished: nothing can be written before the journal is opened again.
+    pub(super) unfinished: Option<PathBuf>,
+    /// The number that the marker of the beginning names.
+    pub(super) begin: u64,
     buffer: Vec<u8>,
 }
 
@@ -89,6 +93,7 @@ impl Journal {
             sync_dir()?;
         }
         let end = End { bytes, next };
+        let begin = layout.segments.first().map_or(options.start, |segment| segment.first);
         let tail = match tail {
             None => Tail::new(dir, layout.segments, layout.index),
             Some(tail) => {
@@ -106,6 +111,8 @@ impl Journal {
             written: end,
             durable: end,
             poisoned: None,
+            unfinished: None,
+            begin,
             buffer: Vec::new(),
             options,
         })
@@ -143,9 +150,7 @@ impl Journal {
 
     /// The same for records that have been encoded.
     pub fn write_encoded(&mut self, records: &[EncodedRecord]) -> Result<Range<u64>, JournalError> {
-        if self.poisoned.is_some() {
-            self.take_back()?;
-        }
+        self.make_ready()?;
         let first = self.written.next;
         if records.is_empty() {
             return Ok(first..first);
@@ -182,9 +187,7 @@ impl Journal {
     /// Makes all that was written durable and shows it to readers; gives the number after the last durable record. After an
     /// error, every write since the last successful sync has been taken back.
     pub fn sync(&mut self) -> Result<u64, JournalError> {
-        if self.poisoned.is_some() {
-            self.take_back()?;
-        }
+        self.make_ready()?;
         if self.written != self.durable {
             if let Err(error) = self.options.disk.sync(&self.active) {
                 return Err(self.failed("sync", error));
@@ -253,6 +256,14 @@ impl Journal {
             Ok(()) => error,
             Err(poisoned) => poisoned,
         }
+    }
+
+    /// Finishes what a failure has left; an error where that is not possible.
+    fn make_ready(&mut self) -> Result<(), JournalError> {
+        if let Some(path) = &self.unfinished {
+            return Err(JournalError::Unfinished { path: path.clone() });
+        }
+        if self.poisoned.is_some() { self.take_back() } else { Ok(()) }
     }
 
     fn take_back(&mut self) -> Result<(), JournalError> {
