@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
 
 use super::disk::Disk;
 use super::frame::Kind;
@@ -48,11 +47,11 @@ impl Tail {
     /// a frame; gives the number after its last record. The folder must not exist, or be empty. Whole segments are linked
     /// where the file system can; the copy is durable. The journal may be written meanwhile, but must not be cut.
     pub fn copy(&self, to: &Path, below: u64) -> Result<u64, JournalError> {
-        self.copy_with(&(Arc::new(RealDisk) as Arc<dyn Disk>), to, below)
+        self.copy_with(&RealDisk, to, below)
     }
 
     /// The same, on a disk.
-    pub fn copy_with(&self, disk: &Arc<dyn Disk>, to: &Path, below: u64) -> Result<u64, JournalError> {
+    pub fn copy_with(&self, disk: &dyn Disk, to: &Path, below: u64) -> Result<u64, JournalError> {
         disk.create_dir(to).map_err(|error| JournalError::io("create", to, error))?;
         let mut entries = fs::read_dir(to).map_err(|error| JournalError::io("read", to, error))?;
         if entries.next().is_some() {
@@ -66,11 +65,11 @@ impl Tail {
             let name = segment::path(to, segment.first);
             let from = segment::path(self.dir(), segment.first);
             if disk.hard_link(&from, &name).is_err() {
-                self.copy_bytes(&**disk, to, segment, segment.bytes)?;
+                self.copy_bytes(disk, to, segment, segment.bytes)?;
             }
         }
         let (end, next) = self.end_of_copy(last, below)?;
-        self.copy_bytes(&**disk, to, last, end)?;
+        self.copy_bytes(disk, to, last, end)?;
         let marker = scan::begin_marker(to, segments[0].first);
         disk.create(&marker).map_err(|error| JournalError::io("create", &marker, error))?;
         disk.sync_dir(to).map_err(|error| JournalError::io("sync", to, error))?;

@@ -52,8 +52,12 @@ impl Model {
     }
 }
 
+fn cases() -> u32 {
+    std::env::var("SEQUOR_CASES").map_or(96, |cases| cases.parse().unwrap())
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_journal_holds_what_a_list_would(steps in prop::collection::vec(step(), 1..60)) {
@@ -112,7 +116,7 @@ proptest! {
                 Step::Copy(part) => {
                     copies += 1;
                     let (to, below) = (temporary.path().join(format!("copy-{copies}")), share(part));
-                    let next = journal.tail().copy(&to, below).unwrap();
+                    let next = journal.tail().copy_with(&Unsynced, &to, below).unwrap();
                     prop_assert!(next >= below.min(model.end(model.durable)));
                     let mut expected = model.records(model.durable);
                     expected.retain(|record| record.first < next);

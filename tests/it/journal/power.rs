@@ -354,9 +354,11 @@ fn moment(ops: &[Op], random: &mut Random) -> usize {
     any + sync.unwrap_or(0)
 }
 
-/// What is left of the operations after a power cut behind the first `done`, and what should be.
+/// What is left of the operations after a power cut behind the first `done`, and what should be. At least what is expected
+/// before all of them is done.
 fn power_cut(base: &Files, ops: &[Op], done: usize, random: &mut Random) -> (Files, Arc<Expected>) {
     let mut platter = Platter::new(base);
+    let done = done.max(1);
     let mut expected = Arc::default();
     for op in &ops[..done] {
         platter.run(op);
