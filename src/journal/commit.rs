@@ -69,7 +69,7 @@ pub struct GroupCommit {
 
 enum Request {
     Append(Append),
-    With(Box<dyn FnOnce(&mut [Journal]) + Send>),
+    With(Box<dyn FnOnce(&mut Vec<Journal>) + Send>),
     Stop,
 }
 
@@ -107,8 +107,8 @@ impl Submitter {
         sent
     }
 
-    /// Runs something on the writer's thread, between two commits: pruning, for one. Waits while the queue is full.
-    pub fn with(&self, run: impl FnOnce(&mut [Journal]) + Send + 'static) -> Result<(), Refused> {
+    /// Runs something on the writer's thread, between two commits: pruning, or adding a journal. Waits while the queue is full.
+    pub fn with(&self, run: impl FnOnce(&mut Vec<Journal>) + Send + 'static) -> Result<(), Refused> {
         self.requests.send(Request::With(Box::new(run))).map_err(|_| Refused::Stopped)
     }
 

@@ -5,11 +5,15 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::copy;
 use super::disk::{Disk, DiskFile};
 use super::frame::{self, HEADER_BYTES, Kind, PAYLOAD_BYTES_MAX};
 use super::scan::{self, Layout, SegmentInfo};
 use super::segment::{self, Index, SEGMENT_HEADER_BYTES};
 use super::{EncodedRecord, JournalError, NewRecord, Opened, Options, Tail};
+
+/// How much memory is kept for the next frame, in bytes.
+const BUFFER_BYTES_MAX: usize = 4 << 20;
 
 /// An append-only log of records in a folder of checksummed segment files. There may be one writer of a folder at a time.
 #[derive(Debug)]
@@ -82,8 +86,15 @@ impl Journal {
             layout.segments.last().map_or((options.start, 0, options.start), |s| (s.first, s.bytes, s.next));
         let (active_first, bytes, next) = last;
         let path = segment::path(dir, active_first);
+        if layout.cut.is_some() && layout.torn_bytes > 0 {
+            // A copy of the journal may have a link to this file: it must stay whole.
+            let new = path.with_extension("new");
+            copy::copy_file(disk, &path, &new, bytes)?;
+            disk.rename(&new, &path).map_err(|error| JournalError::io("rename", &new, error))?;
+            sync_dir()?;
+        }
         let active = disk.open(&path).map_err(|error| JournalError::io("open", &path, error))?;
-        if layout.torn_bytes > 0 {
+        if layout.cut.is_none() && layout.torn_bytes > 0 {
             disk.set_len(&active, bytes).map_err(|error| JournalError::io("cut", &path, error))?;
         }
         // Also what was not torn may not have been synced before a crash of the program alone.
@@ -173,7 +184,7 @@ impl Journal {
         frame::finish(&mut buffer, Kind::Records, records.len() as u32, synced, first..next, self.salt);
         let offset = self.written.bytes;
         let wrote = self.options.disk.write(&self.active, offset, &buffer);
-        if buffer.capacity() <= self.options.segment_bytes as usize {
+        if buffer.capacity() <= BUFFER_BYTES_MAX {
             self.buffer = buffer;
         }
         if let Err(error) = wrote {
@@ -316,8 +327,10 @@ pub(super) fn begin(disk: &dyn Disk, dir: &Path, first: u64) -> Result<Layout, J
         let path = path.to_owned();
         move |error| JournalError::io(doing, &path, error)
     };
+    let made: Vec<&Path> = dir.ancestors().take_while(|path| !path.exists()).collect();
     disk.create_dir(dir).map_err(io("create", dir))?;
-    if let Some(above) = dir.parent().filter(|above| !above.as_os_str().is_empty()) {
+    for above in made.iter().filter_map(|path| path.parent()) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
         disk.sync_dir(above).map_err(io("sync", above))?;
     }
     let (_, salt) = create_segment(disk, dir, first)?;

@@ -272,6 +272,7 @@ struct Workload {
 
 impl Workload {
     fn new(root: &Path, without: Without, expected: Expected) -> Workload {
+        fs::create_dir_all(root).unwrap();
         let recorder = Arc::new(Recorder { root: root.to_owned(), without, ops: Mutex::default() });
         let workload = Workload { recorder, dir: root.join("journal"), expected };
         workload.expect();

@@ -201,6 +201,14 @@ fn a_copy_has_everything_below_a_number_and_can_be_opened_and_written() {
         assert_eq!(read_tail(copy.tail()).unwrap(), all[begin..end]);
         append(&mut copy, &Random(1).records(next, 100)).unwrap();
     }
+    // Neither does a cut of the one change the other.
+    let to = temporary.path().join("copy");
+    journal.tail().copy(&to, u64::MAX).unwrap();
+    let (mut copy, _) = Journal::open(&to, options()).unwrap();
+    copy.cut(copy.tail().segments()[1].first + 3).unwrap();
+    let more = Random(2).records(copy.next(), 300);
+    append(&mut copy, &more).unwrap();
+    assert_eq!(read_tail(copy.tail()).unwrap().last().unwrap().next(), copy.next());
     // What is written to a copy does not show in the journal, though they share files.
     assert_eq!(read_tail(journal.tail()).unwrap(), all[begin..]);
     let again = journal.tail().copy(&temporary.path().join("copy-9999"), 0);
