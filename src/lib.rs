@@ -8,7 +8,7 @@
 //! - [`ingest`]: lateness, reordering and merging of partitions. Pure.
 //! - [`engine`]: ordered events and automata to matches. Pure: no I/O, no clock, no tasks.
 //! - [`connect`]: where events come from and where matches go.
-//! - [`pipeline`]: the only place with threads and channels: source, ingest, shards, sink.
+//! - [`pipeline`]: the place with threads and channels (besides the journals' group commit): source, ingest, shards, sink.
 //! - [`cli`]: one file per command.
 
 pub mod cli;

@@ -342,8 +342,7 @@ impl Workload {
             }
         }
         drop(journal);
-        let ops = std::mem::take(&mut *self.recorder.ops.lock().unwrap());
-        ops
+        std::mem::take(&mut *self.recorder.ops.lock().unwrap())
     }
 }
 
