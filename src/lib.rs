@@ -10,7 +10,7 @@
 //! - [`engine`]: ordered events and automata to matches. Pure: no I/O, no clock, no tasks.
 //! - [`config`]: the settings of the service: file, environment and flags to one resolved whole.
 //! - [`connect`]: where events come from and where matches go.
-//! - [`pipeline`]: the only place with threads and channels: source, ingest, shards, sink.
+//! - [`pipeline`]: the place with threads and channels (besides the journals' group commit): source, ingest, shards, sink.
 //! - [`api`]: HTTP over the live pipeline.
 //! - [`cli`]: one file per command.
 

@@ -67,16 +67,19 @@ pub struct GroupCommit {
     thread: JoinHandle<Vec<Journal>>,
 }
 
+type Answer = Box<dyn FnOnce(Reply) + Send>;
+type Run = Box<dyn FnOnce(&mut Vec<Journal>) + Send>;
+
 enum Request {
     Append(Append),
-    With(Box<dyn FnOnce(&mut [Journal]) + Send>),
+    With(Run),
     Stop,
 }
 
 struct Append {
     journal: usize,
     record: EncodedRecord,
-    reply: Box<dyn FnOnce(Reply) + Send>,
+    reply: Answer,
 }
 
 impl Submitter {
@@ -107,8 +110,8 @@ impl Submitter {
         sent
     }
 
-    /// Runs something on the writer's thread, between two commits: pruning, for one. Waits while the queue is full.
-    pub fn with(&self, run: impl FnOnce(&mut [Journal]) + Send + 'static) -> Result<(), Refused> {
+    /// Runs something on the writer's thread, between two commits: pruning, or adding a journal. Waits while the queue is full.
+    pub fn with(&self, run: impl FnOnce(&mut Vec<Journal>) + Send + 'static) -> Result<(), Refused> {
         self.requests.send(Request::With(Box::new(run))).map_err(|_| Refused::Stopped)
     }
 
@@ -187,8 +190,7 @@ impl Writer {
 
     /// Writes all of a batch, one frame and one sync for each journal, and answers.
     fn commit(&mut self, batch: &mut Vec<Append>) {
-        let mut of_journal: BTreeMap<usize, (Vec<EncodedRecord>, Vec<Box<dyn FnOnce(Reply) + Send>>)> =
-            BTreeMap::new();
+        let mut of_journal: BTreeMap<usize, (Vec<EncodedRecord>, Vec<Answer>)> = BTreeMap::new();
         let mut bytes = 0;
         for append in batch.drain(..) {
             bytes += append.record.len() as u64;

@@ -3,7 +3,6 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
-use std::sync::Arc;
 
 use super::disk::Disk;
 use super::frame::Kind;
@@ -46,13 +45,14 @@ pub fn verify(dir: &Path) -> Result<Verified, JournalError> {
 impl Tail {
     /// Copies the journal, so that the copy has all numbers below `below` (as far as they are durable) and ends at the end of
     /// a frame; gives the number after its last record. The folder must not exist, or be empty. Whole segments are linked
-    /// where the file system can; the copy is durable. The journal may be written meanwhile, but must not be cut.
+    /// where the file system can; the copy is durable. The journal may be written meanwhile, but must not be cut. Where retention
+    /// deletes meanwhile what is to be copied, the copy fails, and what has been copied is of no use.
     pub fn copy(&self, to: &Path, below: u64) -> Result<u64, JournalError> {
-        self.copy_with(&(Arc::new(RealDisk) as Arc<dyn Disk>), to, below)
+        self.copy_with(&RealDisk, to, below)
     }
 
     /// The same, on a disk.
-    pub fn copy_with(&self, disk: &Arc<dyn Disk>, to: &Path, below: u64) -> Result<u64, JournalError> {
+    pub fn copy_with(&self, disk: &dyn Disk, to: &Path, below: u64) -> Result<u64, JournalError> {
         disk.create_dir(to).map_err(|error| JournalError::io("create", to, error))?;
         let mut entries = fs::read_dir(to).map_err(|error| JournalError::io("read", to, error))?;
         if entries.next().is_some() {
@@ -66,11 +66,11 @@ impl Tail {
             let name = segment::path(to, segment.first);
             let from = segment::path(self.dir(), segment.first);
             if disk.hard_link(&from, &name).is_err() {
-                self.copy_bytes(&**disk, to, segment, segment.bytes)?;
+                self.copy_bytes(disk, to, segment, segment.bytes)?;
             }
         }
         let (end, next) = self.end_of_copy(last, below)?;
-        self.copy_bytes(&**disk, to, last, end)?;
+        self.copy_bytes(disk, to, last, end)?;
         let marker = scan::begin_marker(to, segments[0].first);
         disk.create(&marker).map_err(|error| JournalError::io("create", &marker, error))?;
         disk.sync_dir(to).map_err(|error| JournalError::io("sync", to, error))?;
@@ -102,23 +102,27 @@ impl Tail {
         bytes: u64,
     ) -> Result<(), JournalError> {
         let from = segment::path(self.dir(), segment.first);
-        let open = File::open(&from).map_err(|error| JournalError::io("open", &from, error));
-        let file = open.map_err(|error| self.pruned_or(segment.first, error))?;
-        let path = segment::path(to, segment.first);
-        let copy = || -> io::Result<()> {
-            let (mut file, copy) = (file.take(bytes), disk.create(&path)?);
-            let mut block = vec![0; BLOCK_BYTES];
-            let mut offset = 0;
-            while offset < bytes {
-                let read = file.read(&mut block)?;
-                if read == 0 {
-                    return Err(io::ErrorKind::UnexpectedEof.into());
-                }
-                disk.write(&copy, offset, &block[..read])?;
-                offset += read as u64;
-            }
-            disk.sync(&copy)
-        };
-        copy().map_err(|error| JournalError::io("copy to", &path, error))
+        copy_file(disk, &from, &segment::path(to, segment.first), bytes)
+            .map_err(|error| self.pruned_or(segment.first, error))
     }
+}
+
+/// Copies the first `bytes` bytes of a file to a new one, and syncs that.
+pub(super) fn copy_file(disk: &dyn Disk, from: &Path, to: &Path, bytes: u64) -> Result<(), JournalError> {
+    let file = File::open(from).map_err(|error| JournalError::io("open", from, error))?;
+    let copy = || -> io::Result<()> {
+        let (mut file, copy) = (file.take(bytes), disk.create(to)?);
+        let mut block = vec![0; BLOCK_BYTES];
+        let mut offset = 0;
+        while offset < bytes {
+            let read = file.read(&mut block)?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            disk.write(&copy, offset, &block[..read])?;
+            offset += read as u64;
+        }
+        disk.sync(&copy)
+    };
+    copy().map_err(|error| JournalError::io("copy to", to, error))
 }

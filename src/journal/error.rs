@@ -35,6 +35,11 @@ pub enum JournalError {
         /// What failed when it was to be taken back.
         source: io::Error,
     },
+    /// A cut failed in the middle: it is finished when the journal is opened again, and until then nothing is accepted.
+    Unfinished {
+        /// The file that says so.
+        path: PathBuf,
+    },
     /// Bytes that were durable are not what they were.
     Damaged {
         /// The file.
@@ -152,6 +157,11 @@ impl fmt::Display for JournalError {
                 f,
                 "{} accepts nothing: {why}, and taking it back failed as well ({source}); it goes on once \
                  that succeeds, or after a restart",
+                path.display()
+            ),
+            JournalError::Unfinished { path } => write!(
+                f,
+                "nothing is accepted after a cut that failed in the middle ({}); the journal has to be opened again",
                 path.display()
             ),
             JournalError::Damaged { path, offset, expected, found } => write!(

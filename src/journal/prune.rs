@@ -1,5 +1,6 @@
 //! Making a journal smaller: at its beginning, where retention deletes segments, and at its end, where recovery cuts.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::scan::{self, SegmentInfo};
@@ -50,14 +51,15 @@ impl Journal {
 
     /// Deletes the first `count` segments. The marker comes first, durably: from then on they are no part of the journal.
     fn delete(&mut self, segments: &[SegmentInfo], count: usize) -> Result<Pruned, JournalError> {
-        let (Some(old), Some(new)) = (segments.first(), segments.get(count).filter(|_| count > 0)) else {
-            return Ok(Pruned::default());
-        };
-        let disk = &self.options.disk;
+        let Some(new) = segments.get(count).filter(|_| count > 0) else { return Ok(Pruned::default()) };
+        let disk = Arc::clone(&self.options.disk);
         let marker = scan::begin_marker(&self.dir, new.first);
-        disk.rename(&scan::begin_marker(&self.dir, old.first), &marker)
-            .and_then(|()| disk.sync_dir(&self.dir))
-            .map_err(|error| JournalError::io("rename", &marker, error))?;
+        if self.begin != new.first {
+            disk.rename(&scan::begin_marker(&self.dir, self.begin), &marker)
+                .map_err(|error| JournalError::io("rename", &marker, error))?;
+            self.begin = new.first;
+        }
+        disk.sync_dir(&self.dir).map_err(|error| JournalError::io("sync", &self.dir, error))?;
         self.tail.update(|state| drop(state.segments.drain(..count.min(state.segments.len()))));
         for segment in &segments[..count] {
             let path = segment::path(&self.dir, segment.first);
@@ -86,7 +88,9 @@ impl Journal {
             end = frames.offset;
         }
         let marker = scan::cut_marker(&dir, target.first, end);
-        let disk = &self.options.disk;
+        let disk = Arc::clone(&self.options.disk);
+        // From here on the journal may be cut when it is opened next: nothing may be appended if this fails.
+        self.unfinished = Some(marker.clone());
         disk.create(&marker)
             .and_then(|_| disk.sync_dir(&dir))
             .map_err(|error| JournalError::io("create", &marker, error))?;

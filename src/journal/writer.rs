@@ -5,11 +5,15 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::copy;
 use super::disk::{Disk, DiskFile};
 use super::frame::{self, HEADER_BYTES, Kind, PAYLOAD_BYTES_MAX};
 use super::scan::{self, Layout, SegmentInfo};
 use super::segment::{self, Index, SEGMENT_HEADER_BYTES};
 use super::{EncodedRecord, JournalError, NewRecord, Opened, Options, Tail};
+
+/// How much memory is kept for the next frame, in bytes.
+const BUFFER_BYTES_MAX: usize = 4 << 20;
 
 /// An append-only log of records in a folder of checksummed segment files. There may be one writer of a folder at a time.
 #[derive(Debug)]
@@ -25,6 +29,10 @@ pub struct Journal {
     durable: End,
     /// Why nothing can be written before the end has been taken back to what is durable.
     poisoned: Option<String>,
+    /// The marker of a cut that has not been finished: nothing can be written before the journal is opened again.
+    pub(super) unfinished: Option<PathBuf>,
+    /// The number that the marker of the beginning names.
+    pub(super) begin: u64,
     buffer: Vec<u8>,
 }
 
@@ -78,8 +86,15 @@ impl Journal {
             layout.segments.last().map_or((options.start, 0, options.start), |s| (s.first, s.bytes, s.next));
         let (active_first, bytes, next) = last;
         let path = segment::path(dir, active_first);
+        if layout.cut.is_some() && layout.torn_bytes > 0 {
+            // A copy of the journal may have a link to this file: it must stay whole.
+            let new = path.with_extension("new");
+            copy::copy_file(disk, &path, &new, bytes)?;
+            disk.rename(&new, &path).map_err(|error| JournalError::io("rename", &new, error))?;
+            sync_dir()?;
+        }
         let active = disk.open(&path).map_err(|error| JournalError::io("open", &path, error))?;
-        if layout.torn_bytes > 0 {
+        if layout.cut.is_none() && layout.torn_bytes > 0 {
             disk.set_len(&active, bytes).map_err(|error| JournalError::io("cut", &path, error))?;
         }
         // Also what was not torn may not have been synced before a crash of the program alone.
@@ -89,6 +104,7 @@ impl Journal {
             sync_dir()?;
         }
         let end = End { bytes, next };
+        let begin = layout.segments.first().map_or(options.start, |segment| segment.first);
         let tail = match tail {
             None => Tail::new(dir, layout.segments, layout.index),
             Some(tail) => {
@@ -106,6 +122,8 @@ impl Journal {
             written: end,
             durable: end,
             poisoned: None,
+            unfinished: None,
+            begin,
             buffer: Vec::new(),
             options,
         })
@@ -143,9 +161,7 @@ impl Journal {
 
     /// The same for records that have been encoded.
     pub fn write_encoded(&mut self, records: &[EncodedRecord]) -> Result<Range<u64>, JournalError> {
-        if self.poisoned.is_some() {
-            self.take_back()?;
-        }
+        self.make_ready()?;
         let first = self.written.next;
         if records.is_empty() {
             return Ok(first..first);
@@ -168,7 +184,7 @@ impl Journal {
         frame::finish(&mut buffer, Kind::Records, records.len() as u32, synced, first..next, self.salt);
         let offset = self.written.bytes;
         let wrote = self.options.disk.write(&self.active, offset, &buffer);
-        if buffer.capacity() <= self.options.segment_bytes as usize {
+        if buffer.capacity() <= BUFFER_BYTES_MAX {
             self.buffer = buffer;
         }
         if let Err(error) = wrote {
@@ -182,9 +198,7 @@ impl Journal {
     /// Makes all that was written durable and shows it to readers; gives the number after the last durable record. After an
     /// error, every write since the last successful sync has been taken back.
     pub fn sync(&mut self) -> Result<u64, JournalError> {
-        if self.poisoned.is_some() {
-            self.take_back()?;
-        }
+        self.make_ready()?;
         if self.written != self.durable {
             if let Err(error) = self.options.disk.sync(&self.active) {
                 return Err(self.failed("sync", error));
@@ -255,6 +269,14 @@ impl Journal {
         }
     }
 
+    /// Finishes what a failure has left; an error where that is not possible.
+    fn make_ready(&mut self) -> Result<(), JournalError> {
+        if let Some(path) = &self.unfinished {
+            return Err(JournalError::Unfinished { path: path.clone() });
+        }
+        if self.poisoned.is_some() { self.take_back() } else { Ok(()) }
+    }
+
     fn take_back(&mut self) -> Result<(), JournalError> {
         let disk = &self.options.disk;
         let cut = disk.set_len(&self.active, self.durable.bytes).and_then(|()| disk.sync(&self.active));
@@ -305,8 +327,10 @@ pub(super) fn begin(disk: &dyn Disk, dir: &Path, first: u64) -> Result<Layout, J
         let path = path.to_owned();
         move |error| JournalError::io(doing, &path, error)
     };
+    let made: Vec<&Path> = dir.ancestors().take_while(|path| !path.exists()).collect();
     disk.create_dir(dir).map_err(io("create", dir))?;
-    if let Some(above) = dir.parent().filter(|above| !above.as_os_str().is_empty()) {
+    for above in made.iter().filter_map(|path| path.parent()) {
+        let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
         disk.sync_dir(above).map_err(io("sync", above))?;
     }
     let (_, salt) = create_segment(disk, dir, first)?;
