@@ -6,6 +6,7 @@
 //! - [`pattern`]: pattern text to tree to plan to automaton; diagnostics. Pure.
 //! - [`ingest`]: lateness, reordering and merging of partitions. Pure.
 //! - [`engine`]: ordered events and automata to matches. Pure: no I/O, no clock, no tasks.
+//! - [`state`]: checkpoints on disk. Knows bytes only.
 //! - [`connect`]: where events come from and where matches go.
 //! - [`pipeline`]: the only place with threads and channels: source, ingest, shards, sink.
 //! - [`cli`]: one file per command.
@@ -17,3 +18,4 @@ pub mod event;
 pub mod ingest;
 pub mod pattern;
 pub mod pipeline;
+pub mod state;

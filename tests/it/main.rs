@@ -25,5 +25,6 @@ mod rare;
 mod saved;
 mod scenarios;
 mod sets;
+mod state;
 mod stepwise;
 mod tidy;

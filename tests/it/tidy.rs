@@ -15,6 +15,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("ingest", &["event"]),
     ("pattern", &["event"]),
     ("event", &[]),
+    ("state", &[]),
 ];
 
 /// The same for the modules of `src/pattern/`.
