@@ -21,6 +21,8 @@ mod language;
 mod many;
 mod naive;
 mod order;
+#[path = "../powerloss/mod.rs"]
+mod powerloss;
 mod rare;
 mod saved;
 mod scenarios;

@@ -1,9 +1,12 @@
 //! The store of checkpoints: what goes in comes out, through reopening, killed processes, power cuts and damage.
 
+mod crash;
+mod damage;
 mod model;
 
 use model::Model;
 use sequor::state::{Entry, Options, SledStore, StateStore};
+use serde_json::json;
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -35,12 +38,12 @@ pub(super) fn loaded(store: &dyn StateStore, number: u64) -> Entries {
 
 #[test]
 fn random_checkpoints_are_what_a_model_says() {
-    for seed in 0..12 {
+    for seed in 0..6 {
         let dir = tempfile::tempdir().unwrap();
         let mut model = Model::new(seed);
         let mut store = open(dir.path());
         let mut last = 0;
-        for _ in 0..40 {
+        for _ in 0..25 {
             model.change();
             let number = model.checkpoint(&store);
             assert!(number > last, "checkpoint {number} after {last}");
@@ -78,4 +81,37 @@ fn random_checkpoints_are_what_a_model_says() {
             }
         }
     }
+}
+
+#[test]
+fn disk_space_stays_bounded() {
+    const KEYS: u32 = 20_000;
+    let dir = tempfile::tempdir().unwrap();
+    let options = Options { full_after_bytes_min: 1 << 20, ..Options::default() };
+    let store = SledStore::open(dir.path(), options).unwrap().0;
+    let mut random = model::Random::new(3);
+    let (mut largest, mut written) = (0, 0);
+    for step in 0..500 {
+        let mut writer = store.begin(store.wants_full()).unwrap();
+        for key in 0..KEYS {
+            let value = random.next().to_le_bytes();
+            writer.put(Entry { pattern: 0, key: &key.to_le_bytes(), value: Some(&value) }).unwrap();
+        }
+        written += writer.commit(json!(step)).unwrap().bytes;
+        largest = largest.max(space(dir.path()));
+    }
+    assert!(written > 150 << 20, "only {written} bytes were written");
+    assert!(largest < 20 << 20, "{largest} bytes on disk, {written} written");
+    assert_eq!(loaded(&store, store.latest().unwrap().number).len(), KEYS as usize);
+}
+
+fn space(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| match entry.metadata() {
+            Ok(data) if data.is_dir() => space(&entry.path()),
+            Ok(data) => data.len(),
+            Err(_) => 0,
+        })
+        .sum()
 }

@@ -6,35 +6,35 @@ use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A small random generator: the same numbers for the same seed.
-pub struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) ^ 0x1234_5678)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(super) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
         let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         mixed ^ (mixed >> 31)
     }
 
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 }
 
-pub struct Model {
+pub(super) struct Model {
     random: Random,
-    pub entries: Entries,
+    pub(super) entries: Entries,
     touched: BTreeSet<(u64, Vec<u8>)>,
     /// The entries of each checkpoint.
-    pub committed: BTreeMap<u64, Entries>,
+    pub(super) committed: BTreeMap<u64, Entries>,
 }
 
 impl Model {
-    pub fn new(seed: u64) -> Self {
+    pub(super) fn new(seed: u64) -> Self {
         Self {
             random: Random::new(seed),
             entries: Entries::new(),
@@ -43,11 +43,11 @@ impl Model {
         }
     }
 
-    pub fn below(&mut self, bound: u64) -> u64 {
+    pub(super) fn below(&mut self, bound: u64) -> u64 {
         self.random.below(bound)
     }
 
-    pub fn one_in(&mut self, bound: u64) -> bool {
+    pub(super) fn one_in(&mut self, bound: u64) -> bool {
         self.below(bound) == 0
     }
 
@@ -59,7 +59,7 @@ impl Model {
     }
 
     /// Some changes of some entries.
-    pub fn change(&mut self) {
+    pub(super) fn change(&mut self) {
         for _ in 0..self.below(300) {
             let name = self.name();
             self.touched.insert(name.clone());
@@ -82,8 +82,16 @@ impl Model {
     }
 
     /// Writes a checkpoint of what changed, or a full one.
-    pub fn checkpoint(&mut self, store: &dyn StateStore) -> u64 {
+    pub(super) fn checkpoint(&mut self, store: &dyn StateStore) -> u64 {
         let full = store.wants_full() || self.one_in(10);
+        self.write(store, full)
+    }
+
+    pub(super) fn checkpoint_full(&mut self, store: &dyn StateStore) -> u64 {
+        self.write(store, true)
+    }
+
+    fn write(&mut self, store: &dyn StateStore, full: bool) -> u64 {
         let mut writer = store.begin(full).unwrap();
         let names: Vec<_> = if full {
             self.entries.keys().cloned().collect()
@@ -106,7 +114,7 @@ impl Model {
     }
 
     /// All that the store says is what it should say.
-    pub fn compare(&mut self, store: &dyn StateStore) {
+    pub(super) fn compare(&mut self, store: &dyn StateStore) {
         let chain = store.chain();
         assert!(chain[0].is_full());
         assert!(chain.windows(2).all(|pair| pair[1].parent == Some(pair[0].number)));
