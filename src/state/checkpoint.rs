@@ -52,7 +52,10 @@ impl Checkpoint {
     pub(super) fn block(&self, chunk: u32, tally: &mut Tally) -> Result<Option<Block>, Error> {
         let number = self.manifest.number;
         let wrong = || {
-            Error::damaged(&self.generation.path, format!("chunk {chunk} of checkpoint {number} is misplaced"))
+            Error::damaged(
+                &self.generation.path,
+                format!("chunk {chunk} of checkpoint {number} is misplaced"),
+            )
         };
         let mut unpacked = self.generation.chunk(number, chunk)?;
         tally.add(&unpacked.header, unpacked.share);

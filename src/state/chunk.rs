@@ -87,7 +87,8 @@ pub(super) struct Unpacked {
 
 /// Reads a chunk that should be `chunk` of `checkpoint`.
 pub(super) fn unpack(bytes: &[u8], checkpoint: u64, chunk: u32, path: &Path) -> Result<Unpacked, Error> {
-    let damaged = |why: &str| Error::damaged(path, format!("chunk {chunk} of checkpoint {checkpoint}: {why}"));
+    let damaged =
+        |why: &str| Error::damaged(path, format!("chunk {chunk} of checkpoint {checkpoint}: {why}"));
     let Some((head, payload)) = bytes.split_first_chunk::<HEADER_LEN>() else {
         return Err(damaged("too short"));
     };

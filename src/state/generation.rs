@@ -175,12 +175,12 @@ impl Generation {
     }
 
     fn manifest(&self, number: u64) -> Result<Manifest, Error> {
-        let gone = || Error::damaged(&self.path, format!("the manifest of checkpoint {number} is incomplete"));
+        let gone =
+            || Error::damaged(&self.path, format!("the manifest of checkpoint {number} is incomplete"));
         let mut bytes = Vec::new();
         let (mut part, mut parts) = (0, 1);
         while part < parts {
-            let value =
-                guarded(&self.path, || self.db.get(manifest_key(number, part)))?.ok_or_else(gone)?;
+            let value = guarded(&self.path, || self.db.get(manifest_key(number, part)))?.ok_or_else(gone)?;
             let (count, rest) = value.split_first_chunk::<2>().ok_or_else(gone)?;
             parts = u16::from_be_bytes(*count);
             bytes.extend_from_slice(rest);

@@ -6,16 +6,8 @@ use std::ops::Range;
 /// Bits of the filter for an entry. With 10, one absent key in a hundred looks present.
 const BITS_PER_ENTRY: u64 = 10;
 /// The factors that make the eight bits of a hash, one in each word of a block (those of Parquet's split block filter).
-const SALT: [u32; 8] = [
-    0x47b6_137b,
-    0x4497_4d91,
-    0x8824_ad5b,
-    0xa2b7_289d,
-    0x7054_95c7,
-    0x2df1_424b,
-    0x9efc_4947,
-    0x5c6b_fb31,
-];
+const SALT: [u32; 8] =
+    [0x47b6_137b, 0x4497_4d91, 0x8824_ad5b, 0xa2b7_289d, 0x7054_95c7, 0x2df1_424b, 0x9efc_4947, 0x5c6b_fb31];
 
 /// A set of hashes that may contain more than was put into it: blocks of 8 words, of which a hash sets one bit in each.
 struct Filter(Vec<[u32; 8]>);
@@ -121,13 +113,19 @@ impl Run {
         let (hashes, rest) = bytes.split_at_checked((count as usize + 1) * 8)?;
         let (words, rest) = rest.split_at_checked(blocks as usize * 32)?;
         *bytes = rest;
-        let mut firsts: Vec<u64> = hashes.as_chunks().0.iter().map(|hash| u64::from_le_bytes(*hash)).collect();
+        let mut firsts: Vec<u64> =
+            hashes.as_chunks().0.iter().map(|hash| u64::from_le_bytes(*hash)).collect();
         let last = firsts.pop()?;
         let block = |block: &[u8; 32]| {
             let mut words = block.as_chunks().0.iter().map(|word| u32::from_le_bytes(*word));
             std::array::from_fn(|_| words.next().unwrap_or(0))
         };
-        Some(Self { first_chunk, firsts, last, filter: Filter(words.as_chunks().0.iter().map(block).collect()) })
+        Some(Self {
+            first_chunk,
+            firsts,
+            last,
+            filter: Filter(words.as_chunks().0.iter().map(block).collect()),
+        })
     }
 }
 

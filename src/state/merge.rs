@@ -34,10 +34,7 @@ struct Cursor<'a> {
 }
 
 /// Gives the newest version of every entry that is no tombstone. On an error, what has been given is worth nothing.
-pub(super) fn merge(
-    chain: &[Arc<Checkpoint>],
-    take: &mut dyn FnMut(Entry<'_>),
-) -> Result<Loaded, Error> {
+pub(super) fn merge(chain: &[Arc<Checkpoint>], take: &mut dyn FnMut(Entry<'_>)) -> Result<Loaded, Error> {
     let mut merge = Merge {
         chain,
         tallies: chain.iter().map(|_| Tally::default()).collect(),

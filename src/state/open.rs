@@ -237,7 +237,11 @@ impl Inspection {
         match &self.witness {
             Witness::Missing => lines.push(format!("manifest-{}.json is not there", self.side.name())),
             Witness::Names(manifest) => {
-                lines.push(format!("manifest-{}.json names checkpoint {}", self.side.name(), manifest.number));
+                lines.push(format!(
+                    "manifest-{}.json names checkpoint {}",
+                    self.side.name(),
+                    manifest.number
+                ));
             }
             Witness::Damaged(why) => lines.push(why.clone()),
         }

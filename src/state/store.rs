@@ -85,7 +85,11 @@ impl SledStore {
     /// Bytes of memory that the index of the newest checkpoint takes.
     #[must_use]
     pub fn index_memory(&self) -> usize {
-        self.newest_chain().iter().flat_map(|checkpoint| &checkpoint.runs).map(super::index::Run::memory).sum()
+        self.newest_chain()
+            .iter()
+            .flat_map(|checkpoint| &checkpoint.runs)
+            .map(super::index::Run::memory)
+            .sum()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -153,7 +157,9 @@ impl SledStore {
             chain.clear();
             self.set_chain(vec![Arc::new(checkpoint)]);
             self.cache().clear();
-            if state.damaged && let Some(former) = former {
+            if state.damaged
+                && let Some(former) = former
+            {
                 let side = former.side;
                 drop(former);
                 state.damaged = false;

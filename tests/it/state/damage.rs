@@ -112,7 +112,11 @@ fn answer(root: &Path, model: &Model, what: &str) -> Answer {
         match store.get(*pattern, key) {
             Err(_) => noticed = true,
             Ok(found) if store.latest().unwrap().number == newest => {
-                assert!(found.as_ref() == Some(value), "{what}: an entry is wrong, found {:?}", found.map(|v| v.len()));
+                assert!(
+                    found.as_ref() == Some(value),
+                    "{what}: an entry is wrong, found {:?}",
+                    found.map(|v| v.len())
+                );
             }
             Ok(_) => {}
         }
@@ -207,7 +211,9 @@ fn where_nothing_is_whole_the_error_names_the_files_and_a_way_out() {
     let error = SledStore::open(dir.path(), OPTIONS).err().unwrap();
     let text = error.to_string();
     assert!(matches!(error, Error::NothingWhole { .. }));
-    for part in ["a has lost checkpoint", "/b is not there", "manifest-a.json names checkpoint", "from a backup"] {
+    for part in
+        ["a has lost checkpoint", "/b is not there", "manifest-a.json names checkpoint", "from a backup"]
+    {
         assert!(text.contains(part), "{part} is not in {text}");
     }
     assert!(dir.path().join("a/db").exists(), "what is damaged stays");
@@ -243,7 +249,8 @@ fn a_newer_format_is_refused_and_damage_of_the_version_is_damage() {
     fs::write(&witness, text.replacen("\"version\":1", "\"version\":2", 1)).unwrap();
     assert!(SledStore::open(dir.path(), OPTIONS).is_ok(), "its checksum says that nobody wrote this");
     let crc32 = crc32fast::hash(b"2{\"anything\":true}");
-    fs::write(&witness, format!(r#"{{"version":2,"crc32":{crc32},"manifest":{{"anything":true}}}}"#)).unwrap();
+    fs::write(&witness, format!(r#"{{"version":2,"crc32":{crc32},"manifest":{{"anything":true}}}}"#))
+        .unwrap();
     let error = SledStore::open(dir.path(), OPTIONS).err().unwrap();
     assert!(matches!(error, Error::Newer { found: 2, known: 1, .. }), "{error}");
     assert!(error.to_string().contains("use the version of Sequor that wrote it"), "{error}");
