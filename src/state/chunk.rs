@@ -50,8 +50,7 @@ impl Packer {
 
     /// The bytes of a chunk, and its part of the checkpoint's checksum.
     pub(super) fn pack(&mut self, header: Header, raw: &[u8]) -> std::io::Result<(Vec<u8>, u64)> {
-        let mut bytes = Vec::with_capacity(HEADER_LEN + zstd::zstd_safe::compress_bound(raw.len()));
-        bytes.resize(HEADER_LEN + zstd::zstd_safe::compress_bound(raw.len()), 0);
+        let mut bytes = vec![0; HEADER_LEN + zstd::zstd_safe::compress_bound(raw.len())];
         let packed = match header.kind {
             Kind::Data => self.compressor.compress_to_buffer(raw, &mut bytes[HEADER_LEN..])?,
             Kind::Index => raw.len(),
