@@ -52,7 +52,7 @@ fn step_of(store: &SledStore) -> u64 {
 
 /// Writes the checkpoint of a step.
 fn write(store: &SledStore, step: u64) {
-    let full = store.latest().is_none() || store.wants_full() && step % 2 == 0;
+    let full = store.latest().is_none() || store.wants_full() && step.is_multiple_of(2);
     if !full && store.wants_full() {
         store.compact().unwrap();
     }
