@@ -9,6 +9,7 @@
 //! - [`ingest`]: lateness, reordering and merging of partitions. Pure.
 //! - [`engine`]: ordered events and automata to matches. Pure: no I/O, no clock, no tasks.
 //! - [`config`]: the settings of the service: file, environment and flags to one resolved whole.
+//! - [`state`]: checkpoints on disk. Knows bytes only.
 //! - [`connect`]: where events come from and where matches go.
 //! - [`pipeline`]: the place with threads and channels (besides the journals' group commit): source, ingest, shards, sink.
 //! - [`api`]: HTTP over the live pipeline.
@@ -25,3 +26,4 @@ pub mod ingest;
 pub mod journal;
 pub mod pattern;
 pub mod pipeline;
+pub mod state;

@@ -24,9 +24,12 @@ mod life;
 mod many;
 mod naive;
 mod order;
+#[path = "../powerloss/mod.rs"]
+mod powerloss;
 mod rare;
 mod saved;
 mod scenarios;
 mod sets;
+mod state;
 mod stepwise;
 mod tidy;

@@ -30,7 +30,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("ingest", &["event"]),
     ("pattern", &["event", "diagnostic"]),
     ("config", &["event", "diagnostic"]),
-    ("state", &["event"]),
+    ("state", &[]),
     ("journal", &[]),
     ("event", &[]),
     ("diagnostic", &[]),
