@@ -80,6 +80,7 @@ fn options(settings: &Settings) -> Options {
         max_buffered_events: settings.engine.max_buffered_events,
         max_patterns: settings.engine.max_patterns,
         segment_bytes: settings.data.segment_size.0,
+        checkpoint_interval: settings.data.checkpoint_interval,
     }
 }
 

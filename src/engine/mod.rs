@@ -38,4 +38,4 @@ pub use life::{Differs, Life};
 pub use matched::{Kind, MatchSink, MatchView, Order};
 pub use saved::Damaged;
 pub use set::PatternSet;
-pub use shard::{Counters, Engine, SavedKey};
+pub use shard::{Counters, Engine, KeyState, Progress, SavedKey};

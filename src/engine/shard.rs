@@ -48,6 +48,24 @@ pub struct SavedKey {
     pub bytes: Vec<u8>,
 }
 
+/// What a key of a pattern holds.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyState<'a> {
+    /// The pattern's number.
+    pub pattern: u32,
+    /// What names the key.
+    pub key: &'a [u8],
+    /// The encoded state; none: it holds nothing any more.
+    pub state: Option<&'a [u8]>,
+}
+
+/// What is needed besides the keys to go on after a restart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Progress {
+    /// Events taken.
+    pub events: u64,
+}
+
 /// One shard.
 #[derive(Debug)]
 pub struct Engine {
@@ -269,6 +287,35 @@ impl Engine {
         }
         loader.finish(&mut self.store);
         result
+    }
+
+    /// Gives the keys that changed since the last call, or all.
+    pub fn changes(&mut self, _all: bool, mut take: impl FnMut(KeyState<'_>)) {
+        let saved = self.unload();
+        for (number, key) in (0_u64..).zip(&saved) {
+            let name = (self.shard << 40 | number).to_le_bytes();
+            take(KeyState { pattern: key.pattern, key: &name, state: Some(&key.bytes) });
+        }
+        let _ = self.load(&saved);
+    }
+
+    /// Takes a key that an engine of the same patterns gave. False: it is another shard's.
+    pub fn restore(&mut self, key: KeyState<'_>) -> Result<bool, Damaged> {
+        let saved = SavedKey { pattern: key.pattern, bytes: key.state.unwrap_or_default().to_vec() };
+        self.load(&[saved]).map(|()| true)
+    }
+
+    /// All keys are there.
+    pub fn restored(&mut self) {}
+
+    /// What is needed besides the keys to go on after a restart.
+    pub fn progress(&self) -> Progress {
+        Progress { events: self.sequence }
+    }
+
+    /// Goes on from there.
+    pub fn resume(&mut self, progress: &Progress) {
+        self.sequence = progress.events;
     }
 
     /// Looks at what the keys of some events hold, step by step for all of them: where there are so many keys that each

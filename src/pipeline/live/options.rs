@@ -22,6 +22,8 @@ pub struct Options {
     pub max_patterns: usize,
     /// The size at which a new file of a log is begun, in bytes.
     pub segment_bytes: u64,
+    /// How often the state is written.
+    pub checkpoint_interval: Duration,
 }
 
 /// A stream whose events are posted.
