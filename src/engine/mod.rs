@@ -18,6 +18,7 @@ mod index;
 mod key_state;
 mod matched;
 mod matcher;
+mod page;
 mod path;
 mod payload;
 mod route;

@@ -13,8 +13,8 @@ use super::skip;
 use super::store::{NONE, Store};
 use super::table::{DEAD, NOTHING, START, StateId, Table, Take};
 use super::truths::{Current, KeyHash, Truths};
-use crate::event::key::{has_key, same_key};
-use crate::event::{Row, Timestamp};
+use crate::event::key::same_key;
+use crate::event::{Fields, Timestamp};
 use crate::pattern::plan::{Skip, Within};
 
 /// A match or timeout that was found, holding a reference to its path.
@@ -206,9 +206,10 @@ impl Runner {
         let slots = &set.schema().keys[pattern.key];
         let mut key = runs::load(loader, bytes, pattern, set, store, table)?;
         let row = store.row(some_event(store, key.first));
-        let hash = hasher.hash(&row, slots) as u32;
+        let hash = hasher.hash(&row, slots);
+        let (has_key, hash) = (hash != 0, hash as u32);
         let is_same = |known: &Key| is_key(store, known, hash, &row, slots);
-        if !has_key(row.slots, slots) || self.keys.find(spread(hash), is_same).is_some() {
+        if !has_key || self.keys.find(spread(hash), is_same).is_some() {
             key.clear(store);
             return Err(Damaged { at: 0, expected: "a key that is not there yet" });
         }
@@ -251,7 +252,7 @@ impl Key {
 
 /// Whether a key is that of a row.
 #[inline]
-fn is_key(store: &Store, key: &Key, hash: u32, row: &Row<'_>, slots: &[usize]) -> bool {
+fn is_key<'a>(store: &Store, key: &Key, hash: u32, row: &impl Fields<'a>, slots: &[usize]) -> bool {
     key.hash == hash && same_key(&store.row(some_event(store, key.first)), row, slots)
 }
 

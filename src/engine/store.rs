@@ -4,29 +4,19 @@
 use smallvec::SmallVec;
 
 use super::key_state::{Group, Waiting};
+use super::page::KeptRow;
 use super::payload::{Payloads, Place};
 use super::slab::Slab;
-use crate::event::{Head, Position, Row, Timestamp, TypeId};
+use crate::event::{Fields, Head, Position, Row, Timestamp, TypeId};
 
 /// No step, no group: the beginning of every path, the end of every list.
 pub(crate) const NONE: u32 = u32::MAX;
 
 /// An event that some partial match has accepted.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Kept {
-    head: Head,
     place: Place,
-    /// Its number in the merged order.
-    sequence: u64,
     references: u32,
-}
-
-impl Default for Kept {
-    fn default() -> Self {
-        let position = Position { stream: 0, partition: 0, offset: 0 };
-        let head = Head { time: Timestamp(0), position, kind: TypeId::NONE, raw: 0..0 };
-        Kept { head, place: Place::default(), sequence: 0, references: 0 }
-    }
 }
 
 /// A step of a path: an event, the stage that took it, and the step before. The last step of a partial match stands
@@ -75,20 +65,21 @@ impl Store {
         if self.payloads.is_sparse() {
             self.move_together();
         }
-        let place = self.payloads.add(row);
-        let raw = place.text..place.text + (row.head.raw.end - row.head.raw.start);
-        let head = Head { raw, ..row.head.clone() };
-        self.events.insert(Kept { head, place, sequence, references: 1 })
+        let place = self.payloads.add(row, sequence);
+        self.events.insert(Kept { place, references: 1 })
     }
 
     #[cold]
     fn move_together(&mut self) {
         let mut payloads = self.payloads.emptied();
         for kept in self.events.iter_mut().filter(|kept| kept.references > 0) {
-            let (text, slots) = self.payloads.get(kept.place);
-            kept.place = payloads.add(&Row { head: &kept.head, text, unescaped: text, slots });
-            let len = kept.head.raw.end - kept.head.raw.start;
-            kept.head.raw = kept.place.text..kept.place.text + len;
+            let row = self.payloads.get(kept.place);
+            let raw = 0..row.object_len() as u32;
+            let head = Head { time: row.time(), position: row.position(), kind: TypeId::NONE, raw };
+            let (text, slots) = (row.text(), row.slots().collect::<Vec<_>>());
+            let text = String::from_utf8_lossy(&text);
+            let whole = Row { head: &head, text: &text, unescaped: &text, slots: &slots };
+            kept.place = payloads.add(&whole, row.sequence());
         }
         self.payloads = payloads;
     }
@@ -169,39 +160,33 @@ impl Store {
 
     /// A kept event.
     #[inline]
-    pub(crate) fn row(&self, event: u32) -> Row<'_> {
-        let Kept { head, place, .. } = &self.events[event];
-        let (text, slots) = self.payloads.get(*place);
-        Row { head, text, unescaped: text, slots }
-    }
-
-    /// The text of a kept event: its object, and behind it the unescaped strings of its fields.
-    pub(crate) fn text(&self, event: u32) -> &str {
-        self.payloads.text(self.events[event].place)
+    pub(crate) fn row(&self, event: u32) -> KeptRow<'_> {
+        self.payloads.get(self.events[event].place)
     }
 
     /// The time of a kept event.
     #[inline]
     pub(crate) fn time(&self, event: u32) -> Timestamp {
-        self.events[event].head.time
+        self.row(event).time()
     }
 
     /// Where a kept event stands in its source.
     #[inline]
     pub(crate) fn position(&self, event: u32) -> Position {
-        self.events[event].head.position
+        self.row(event).position()
     }
 
     /// The sequence number of a kept event.
     #[inline]
     pub(crate) fn sequence(&self, event: u32) -> u64 {
-        self.events[event].sequence
+        self.row(event).sequence()
     }
 
     /// The time of a kept event if it is still the one with this sequence number (its lowest bits).
     #[inline]
     pub(crate) fn time_if_kept(&self, event: u32, sequence: u32) -> Option<Timestamp> {
-        let kept = self.events.get(event)?;
-        (kept.references > 0 && kept.sequence as u32 == sequence).then_some(kept.head.time)
+        let kept = self.events.get(event).filter(|kept| kept.references > 0)?;
+        let row = self.payloads.get(kept.place);
+        (row.sequence() as u32 == sequence).then(|| row.time())
     }
 }
