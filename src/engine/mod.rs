@@ -16,6 +16,7 @@ mod deadlines;
 mod gate;
 mod index;
 mod key_state;
+mod keys;
 mod matched;
 mod matcher;
 mod page;

@@ -336,3 +336,85 @@ fn alike(a: &[u8], b: &[u8]) -> usize {
     }
     same + a[same..].iter().zip(&b[same..]).take_while(|(a, b)| a == b).count()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::TypeId;
+
+    /// Numbers that take any number of bytes, both ends of each length.
+    fn numbers() -> impl Iterator<Item = u64> {
+        (0..64).flat_map(|bit| [(1 << bit) - 1, 1 << bit, u64::MAX - (1 << bit)])
+    }
+
+    #[test]
+    fn an_event_says_what_it_said_before_it_was_kept() {
+        let mut page = Page { width: 9, ..Page::default() };
+        let mut added = Vec::new();
+        for (i, number) in numbers().enumerate() {
+            // The text of a block: something else, then the object; the first value stands at ever other places.
+            let key = "k".repeat(i % 11);
+            let object = format!("{{\"type\":\"ä\",\"n\":{number},\"s\":\"{key}\",\"o\":[{i}]}}");
+            let (before, unescaped) = ("x".repeat(i % 300), format!("12ü{i}-{key}"));
+            let text = format!("{before}{object}\n");
+            let find = |part: &str| (before.len() + object.find(part).unwrap()) as u32;
+            let quoted = find("\"s\":") + 5;
+            let slots = [
+                Slot::Null,
+                Slot::Bool(i % 2 == 0),
+                Slot::Int(number as i64),
+                Slot::UInt(number),
+                Slot::Float(f64::from_bits(number >> 2)),
+                Slot::Str { at: quoted, len: key.len() as u32 },
+                Slot::Unescaped { at: 2, len: 2 },
+                Slot::Json { at: find("["), len: format!("[{i}]").len() as u32 },
+                Slot::Unescaped { at: 4, len: unescaped.len() as u32 - 4 },
+                // Nobody asks for this one.
+                Slot::Int(7),
+            ];
+            let raw = before.len() as u32..(before.len() + object.len()) as u32;
+            let position =
+                Position { stream: number as u32, partition: (number >> 7) as u32, offset: number };
+            let head = Head { time: Timestamp(number as i64), position, kind: TypeId::NONE, raw };
+            // Some were kept when fewer fields were needed.
+            let slots = slots[..if i % 5 == 4 { 8 } else { 10 }].to_vec();
+            let at =
+                page.add(&Row { head: &head, text: &text, unescaped: &unescaped, slots: &slots }, !number);
+            added.push((at, head, text, unescaped, slots));
+        }
+        let mut shared = 0;
+        for (i, (at, head, text, unescaped, slots)) in added.iter().enumerate() {
+            let (row, kept) = (Row { head, text, unescaped, slots }, page.row(*at));
+            let next = added.get(i + 1).map_or(page.bytes.len(), |next| next.0 as usize);
+            assert_eq!(kept.len(), next - *at as usize);
+            assert_eq!((kept.time(), kept.position()), (head.time, head.position));
+            assert_eq!(kept.sequence(), !(head.time.0 as u64));
+            assert_eq!(kept.object().concat(), row.raw().as_bytes());
+            assert_eq!(kept.slots().len(), 9);
+            shared += kept.object()[0].len();
+            let whole = String::from_utf8(kept.text()).unwrap();
+            assert!(whole.starts_with(row.raw()));
+            for slot in 0..9 {
+                let expected = if slot < slots.len() { row.value(slot) } else { Value::Null };
+                assert_eq!(kept.value(slot), expected, "field {slot} of event {i}");
+                let ranged = kept.slots().nth(slot).unwrap();
+                if let Slot::Str { at, len } | Slot::Unescaped { at, len } | Slot::Json { at, len } = ranged {
+                    let part = &whole.as_bytes()[at as usize..][..len as usize];
+                    assert_eq!(part, row.bytes(slots[slot]), "field {slot} of event {i}");
+                }
+            }
+        }
+        assert!(shared > added.len() * 10, "beginnings that are alike are held once");
+    }
+
+    #[test]
+    fn what_is_alike_at_the_beginning() {
+        let text = b"abcdefghijklmnopqrstuvwxyz";
+        for len in 0..text.len() {
+            assert_eq!(alike(text, &text[..len]), len);
+            let mut other = text.to_vec();
+            other[len] = b'-';
+            assert_eq!(alike(text, &other), len);
+        }
+    }
+}

@@ -13,11 +13,28 @@ const SPARE_PAGES: usize = 16;
 /// Below so much nothing is moved together.
 const LEAN_BYTES: usize = 1 << 20;
 
-/// Where an event is: its page, and the byte there.
+/// Where an event is: its page, and the byte there. Of 2 bytes each, so that nothing is lost beside others.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Place {
-    page: u32,
-    at: u32,
+    page: [u16; 2],
+    at: u16,
+}
+
+impl Place {
+    /// No event begins behind `PAGE_BYTES`.
+    fn new(page: u32, at: u32) -> Place {
+        Place { page: [page as u16, (page >> 16) as u16], at: at as u16 }
+    }
+
+    #[inline]
+    fn page(self) -> u32 {
+        u32::from(self.page[0]) | u32::from(self.page[1]) << 16
+    }
+
+    #[inline]
+    fn at(self) -> u32 {
+        u32::from(self.at)
+    }
 }
 
 /// The payloads of one shard's kept events.
@@ -60,37 +77,37 @@ impl Payloads {
         let bytes = page.bytes.len() - at as usize;
         self.used += bytes;
         self.alive += bytes;
-        Place { page: self.current, at }
+        Place::new(self.current, at)
     }
 
     /// An event is gone.
     pub(crate) fn remove(&mut self, place: Place) {
-        let page = &mut self.pages[place.page as usize];
-        self.alive -= page.row(place.at).len();
+        let page = &mut self.pages[place.page() as usize];
+        self.alive -= page.row(place.at()).len();
         page.alive -= 1;
         if page.alive > 0 {
             return;
         }
         self.used -= page.bytes.len();
         page.bytes.clear();
-        if place.page != self.current {
+        if place.page() != self.current {
             if self.unused.len() >= SPARE_PAGES || page.bytes.capacity() > 2 * PAGE_BYTES {
                 *page = Page::default();
             }
-            self.unused.push(place.page);
+            self.unused.push(place.page());
         }
     }
 
     /// An event.
     #[inline]
     pub(crate) fn get(&self, place: Place) -> KeptRow<'_> {
-        self.pages[place.page as usize].row(place.at)
+        self.pages[place.page() as usize].row(place.at())
     }
 
     /// Reads a byte of an event: its beginning is in the cache afterwards.
     pub(crate) fn touch(&self, place: Place) -> u64 {
-        let page = self.pages.get(place.page as usize);
-        page.and_then(|page| page.bytes.get(place.at as usize)).map_or(0, |&byte| u64::from(byte))
+        let page = self.pages.get(place.page() as usize);
+        page.and_then(|page| page.bytes.get(place.at() as usize)).map_or(0, |&byte| u64::from(byte))
     }
 
     /// Whether most of what pages hold belongs to no event any more.

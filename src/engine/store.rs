@@ -3,7 +3,7 @@
 
 use smallvec::SmallVec;
 
-use super::key_state::{Group, Waiting};
+use super::key_state::{Group, KeyState, Waiting};
 use super::page::KeptRow;
 use super::payload::{Payloads, Place};
 use super::slab::Slab;
@@ -16,6 +16,8 @@ pub(crate) const NONE: u32 = u32::MAX;
 #[derive(Debug, Default)]
 struct Kept {
     place: Place,
+    /// The lowest bits of its sequence number: most often they tell that a number has become another event's.
+    sequence: u16,
     references: u32,
 }
 
@@ -27,7 +29,7 @@ pub(crate) struct Node {
     pub(crate) event: u32,
     /// The first event of the path.
     pub(crate) first: u32,
-    /// As a partial match: the next one in the same state.
+    /// As a partial match: the next one in the same state; of a key's only one, its state.
     pub(crate) next: u32,
     pub(crate) stage: u32,
     references: u32,
@@ -66,7 +68,7 @@ impl Store {
             self.move_together();
         }
         let place = self.payloads.add(row, sequence);
-        self.events.insert(Kept { place, references: 1 })
+        self.events.insert(Kept { place, sequence: sequence as u16, references: 1 })
     }
 
     #[cold]
@@ -145,15 +147,18 @@ impl Store {
         into.reverse();
     }
 
-    /// Reads what leads from groups to the texts of their events, one step for all groups at a time.
-    pub(crate) fn warm(&self, mut groups: SmallVec<[u32; 16]>) {
-        groups.retain(|at| {
-            *at = self.groups[*at].runs;
-            self.nodes.get(*at).is_some()
+    /// Reads what leads from keys to the events they are known by, one step for all keys at a time.
+    pub(crate) fn warm(&self, keys: SmallVec<[KeyState; 16]>) {
+        let mut at: SmallVec<[u32; 16]> = keys.into_iter().filter_map(|key| key.some_run(self)).collect();
+        at.retain(|at| match self.nodes.get(*at) {
+            Some(node) => {
+                *at = node.first;
+                true
+            }
+            None => false,
         });
-        groups.iter_mut().for_each(|at| *at = self.nodes[*at].first);
-        groups.retain(|at| self.events.get(*at).is_some());
-        let places: SmallVec<[Place; 16]> = groups.iter().map(|&at| self.events[at].place).collect();
+        let kept = at.iter().filter_map(|&at| self.events.get(at));
+        let places: SmallVec<[Place; 16]> = kept.map(|kept| kept.place).collect();
         let touched: u64 = places.iter().map(|&place| self.payloads.touch(place)).sum();
         std::hint::black_box(touched);
     }
@@ -185,7 +190,8 @@ impl Store {
     /// The time of a kept event if it is still the one with this sequence number (its lowest bits).
     #[inline]
     pub(crate) fn time_if_kept(&self, event: u32, sequence: u32) -> Option<Timestamp> {
-        let kept = self.events.get(event).filter(|kept| kept.references > 0)?;
+        let is_it = |kept: &&Kept| kept.references > 0 && kept.sequence == sequence as u16;
+        let kept = self.events.get(event).filter(is_it)?;
         let row = self.payloads.get(kept.place);
         (row.sequence() as u32 == sequence).then(|| row.time())
     }
