@@ -1,6 +1,7 @@
 //! One pattern at work in one shard, by either store of partial matches: the same events give the same matches.
 
 use super::deadlines::Deadlines;
+use super::key_state::KeyState;
 use super::runner::{Found, Runner, Scratch};
 use super::saved::{Damaged, Loader};
 use super::set::{PatternSet, Shape};
@@ -70,11 +71,11 @@ impl Matcher {
         }
     }
 
-    /// The first group of a key that may have this hash.
+    /// What a key holds that may have this hash.
     #[inline]
-    pub(crate) fn first_group(&self, hash: u64) -> Option<u32> {
+    pub(crate) fn first_of(&self, hash: u64) -> Option<KeyState> {
         match self {
-            Matcher::Runs(runner) => runner.first_group(hash),
+            Matcher::Runs(runner) => runner.first_of(hash),
             Matcher::Sets(_) => None,
         }
     }
@@ -166,17 +167,19 @@ impl Matcher {
         alike: impl Iterator<Item = &'a mut Matcher>,
         store: &mut Store,
     ) {
-        let (mut groups, mut sets) = (Vec::new(), Vec::new());
+        let (mut keys, mut sets) = (Vec::new(), Vec::new());
         for matcher in alike {
             match matcher {
-                Matcher::Runs(runner) => groups.extend(runner.groups(store)),
+                Matcher::Runs(runner) => keys.extend(runner.states()),
                 Matcher::Sets(runner) => sets.extend(runner.states()),
             }
         }
-        let mut states: Vec<StateId> = groups.iter().map(|&at| store.groups[at].state).collect();
+        let mut states: Vec<StateId> = Vec::new();
+        keys.iter().for_each(|key| key.for_each_state(store, |state| states.push(*state)));
         table.rebuild(shape, states.iter_mut().chain(sets));
-        for (at, state) in groups.into_iter().zip(states) {
-            store.groups[at].state = state;
+        let mut states = states.into_iter();
+        for key in keys {
+            key.for_each_state(store, |state| *state = states.next().unwrap_or(*state));
         }
     }
 

@@ -4,8 +4,9 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
+use super::page::KeptRow;
 use super::store::{NONE, Store};
-use crate::event::{Row, Value};
+use crate::event::{Fields, Row, Value};
 use crate::pattern::eval::{Env, Scalar};
 use crate::pattern::expr::{Attribute, Pick};
 use crate::pattern::plan::StageId;
@@ -18,27 +19,27 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    fn scalar(&self, row: &Row<'_>, attribute: &Attribute) -> Scalar {
+    fn scalar<'a>(&'a self, row: &impl Fields<'a>, attribute: &Attribute) -> Scalar {
         match attribute {
-            Attribute::Field(slot) => Scalar::from(&row.slots[*slot]),
+            Attribute::Field(slot) => Scalar::from(&row.slot(*slot)),
             other => Scalar::from(&self.read(row, other)),
         }
     }
 
-    fn read<'a>(&'a self, row: &Row<'a>, attribute: &Attribute) -> Value<'a> {
+    fn read<'a>(&'a self, row: &impl Fields<'a>, attribute: &Attribute) -> Value<'a> {
         match attribute {
             Attribute::Field(slot) => row.value(*slot),
-            Attribute::Time => Value::Time(row.head.time.0),
+            Attribute::Time => Value::Time(row.time().0),
             Attribute::Type => match self.type_slot.map(|slot| row.value(slot)) {
                 Some(text @ Value::Str(_)) => text,
                 _ => Value::Null,
             },
-            Attribute::Stream => match self.streams.get(row.head.position.stream as usize) {
+            Attribute::Stream => match self.streams.get(row.position().stream as usize) {
                 Some(name) => Value::Str(Cow::Borrowed(name)),
                 None => Value::Null,
             },
-            Attribute::Partition => Value::Int(i64::from(row.head.position.partition)),
-            Attribute::Offset => i64::try_from(row.head.position.offset).map_or(Value::Null, Value::Int),
+            Attribute::Partition => Value::Int(i64::from(row.position().partition)),
+            Attribute::Offset => i64::try_from(row.position().offset).map_or(Value::Null, Value::Int),
             // Files have neither record keys nor headers.
             Attribute::RecordKey | Attribute::Header(_) => Value::Null,
         }
@@ -158,7 +159,7 @@ pub(crate) struct Selected<'a> {
 }
 
 impl<'a> Selected<'a> {
-    pub(crate) fn events(&self, stage: StageId) -> impl DoubleEndedIterator<Item = Row<'a>> + use<'a> {
+    pub(crate) fn events(&self, stage: StageId) -> impl DoubleEndedIterator<Item = KeptRow<'a>> + use<'a> {
         let store = self.store;
         self.path.iter().filter(move |(_, s)| *s as usize == stage).map(move |(event, _)| store.row(*event))
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::deadlines::Deadlines;
+use super::deadlines::{Deadline, Deadlines};
 use super::life::Life;
 use super::matched::{Kind, MatchSink, MatchView, Order};
 use super::matcher::{Closing, Matcher, Restoring};
@@ -63,6 +63,8 @@ pub struct Engine {
     /// By shape.
     tables: Vec<Table>,
     deadlines: Deadlines,
+    /// Of so many deadlines the keys were looked at.
+    warmed_closings: usize,
     store: Store,
     scratch: Scratch,
     sequence: u64,
@@ -88,6 +90,7 @@ impl Engine {
             runners: Vec::new(),
             tables: Vec::new(),
             deadlines: Deadlines::default(),
+            warmed_closings: 0,
             store: Store::default(),
             scratch: Scratch::default(),
             sequence: 0,
@@ -286,11 +289,26 @@ impl Engine {
                     KeyHash::new(&self.hasher, slots, known.first().copied().unwrap_or(0)).get(&row)
                 };
                 let hashes: SmallVec<_> = events.map(hash).collect();
-                self.store.warm(hashes.iter().filter_map(|&hash| only.first_group(hash)).collect());
+                self.store.warm(hashes.iter().filter_map(|&hash| only.first_of(hash)).collect());
                 hashes
             }
             _ => SmallVec::new(),
         }
+    }
+
+    /// The same for the keys of the next deadlines, among which some are in vain.
+    fn warm_closings(&self, set: &PatternSet) {
+        let hash = |next: Deadline| {
+            let slots = &set.schema().keys[set.patterns[next.pattern as usize].key];
+            (next.pattern, self.hasher.hash(&self.store.row(next.event), slots))
+        };
+        let next = self.deadlines.upcoming().take(4 * WARMED);
+        let next = next.map(|next| Deadline { pattern: set.heirs[next.pattern as usize], ..next });
+        let many = next.filter(|next| self.runners[next.pattern as usize].keys() >= MANY_KEYS);
+        let alive = many.filter(|next| next.begins(&self.store).is_some()).take(WARMED);
+        let hashes: SmallVec<[(u32, u64); WARMED]> = alive.map(hash).collect();
+        let key = |&(number, hash): &(u32, u64)| self.runners[number as usize].first_of(hash);
+        self.store.warm(hashes.iter().filter_map(key).collect());
     }
 
     #[inline]
@@ -375,6 +393,11 @@ impl Engine {
                 if pattern.life == Life::Removed {
                     continue;
                 }
+                if self.warmed_closings == 0 {
+                    self.warm_closings(&set);
+                    self.warmed_closings = WARMED;
+                }
+                self.warmed_closings -= 1;
                 let table = &self.tables[pattern.shape as usize];
                 let (scratch, store) = (&mut self.scratch, &mut self.store);
                 self.runners[number as usize].close(&closing, begun, table, scratch, store, &mut self.found);

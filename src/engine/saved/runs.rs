@@ -17,7 +17,7 @@ use crate::engine::table::Table;
 /// Encodes what a key holds.
 pub(in crate::engine) fn encode(key: KeyState, store: &Store, table: &Table) -> Vec<u8> {
     let groups: Vec<(u32, Vec<u32>)> =
-        key.states(store).map(|at| (store.groups[at].state, key.in_group(store, at).collect())).collect();
+        key.groups(store).map(|(state, runs)| (state, runs.collect())).collect();
     let waiting = key.waiting(store).map_or(&[][..], |list| &store.waiting[list]);
     let mut steps = Numbers::default();
     for last in groups.iter().flat_map(|(_, runs)| runs.iter().copied()).chain(waiting.iter().map(|w| w.node))
