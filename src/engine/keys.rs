@@ -191,8 +191,8 @@ pub(crate) fn spread(hash: u32) -> u64 {
 /// The place that a key would like; the bits above those of its part say which.
 #[inline]
 fn home(hash: u32, places: usize) -> usize {
-    let bits = spread(hash) >> 24 & 0xffff_ffff;
-    (bits * places as u64 >> 32) as usize
+    let bits = (spread(hash) >> 24) & 0xffff_ffff;
+    ((bits * places as u64) >> 32) as usize
 }
 
 #[inline]
@@ -230,7 +230,7 @@ mod tests {
                         keys.remove(found);
                         map.remove(&number);
                     }
-                    None if grows || random % 16 == 0 => {
+                    None if grows || random.is_multiple_of(16) => {
                         keys.insert(hash, number);
                         map.insert(number, number);
                     }

@@ -26,6 +26,9 @@ const WARMED: usize = 16;
 /// From so many keys on, what they hold does not fit into the caches.
 const MANY_KEYS: usize = 1 << 15;
 
+/// From so many keys on, those of the next deadlines are looked at ahead: each is hashed once more for that.
+const MANY_CLOSINGS: usize = 16 * MANY_KEYS;
+
 /// What a shard has counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -304,7 +307,7 @@ impl Engine {
         };
         let next = self.deadlines.upcoming().take(4 * WARMED);
         let next = next.map(|next| Deadline { pattern: set.heirs[next.pattern as usize], ..next });
-        let many = next.filter(|next| self.runners[next.pattern as usize].keys() >= MANY_KEYS);
+        let many = next.filter(|next| self.runners[next.pattern as usize].keys() >= MANY_CLOSINGS);
         let alive = many.filter(|next| next.begins(&self.store).is_some()).take(WARMED);
         let hashes: SmallVec<[(u32, u64); WARMED]> = alive.map(hash).collect();
         let key = |&(number, hash): &(u32, u64)| self.runners[number as usize].first_of(hash);
