@@ -290,7 +290,7 @@ impl Step<'_, '_> {
     /// A partial match that goes one step further.
     #[inline]
     fn take(&mut self, store: &mut Store, take: Take, before: u32) {
-        let node = self.event.extend(store, before, take.stage);
+        let node = self.event.extend(self.pattern, store, before, take.stage);
         if take.next != DEAD {
             self.is_grown = true;
             self.moved.push((take.next, node));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::carried::Carries;
 use super::condition::{Condition, Predicates, Types};
 use super::gate::Gate;
 use super::index::{Need, Tokens};
@@ -71,6 +72,8 @@ pub(crate) struct Compiled {
     pub(crate) stages: Vec<String>,
     /// The conditions, each once.
     pub(crate) atoms: Vec<Condition>,
+    /// What its conditions need to know of earlier events.
+    pub(crate) carries: Carries,
     /// Whether an event that no condition is true of can still change a partial match.
     pub(crate) sees_all: bool,
     /// How its partial matches are held.
@@ -239,6 +242,11 @@ impl PatternSet {
         PatternSet { runs_only: true, ..self }
     }
 
+    /// How many values a step of a partial match carries along for conditions on earlier events, over all patterns.
+    pub fn carried(&self) -> usize {
+        self.patterns.iter().map(|pattern| pattern.carries.len()).sum()
+    }
+
     /// What has to be read from events.
     pub fn schema(&self) -> &Schema {
         &self.schema
@@ -305,6 +313,7 @@ impl Compiled {
             select: plan.select.into_iter().map(|(name, e)| (name, resolved(&e, &slots))).collect(),
             name: plan.name,
             key: set.schema.key(&key_slots),
+            carries: Carries::new(&automaton, &atoms.all),
             shape: set.shape(Shape { automaton, accept, until }),
             atoms: atoms.all,
             sees_all,

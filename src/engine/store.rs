@@ -3,6 +3,7 @@
 
 use smallvec::SmallVec;
 
+use super::carried::Carried;
 use super::key_state::{Group, Waiting};
 use super::payload::{Payloads, Place};
 use super::slab::Slab;
@@ -10,6 +11,9 @@ use crate::event::{Head, Position, Row, Timestamp, TypeId};
 
 /// No step, no group: the beginning of every path, the end of every list.
 pub(crate) const NONE: u32 = u32::MAX;
+
+/// Set in what stands for the step before where values are carried: the number of the first of them.
+const CARRIED: u32 = 1 << 31;
 
 /// An event that some partial match has accepted.
 #[derive(Debug)]
@@ -33,7 +37,8 @@ impl Default for Kept {
 /// for the partial match.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Node {
-    pub(crate) before: u32,
+    /// The step before, or what is carried from there.
+    link: u32,
     pub(crate) event: u32,
     /// The first event of the path.
     pub(crate) first: u32,
@@ -45,8 +50,15 @@ pub(crate) struct Node {
 
 impl Default for Node {
     fn default() -> Self {
-        Node { before: NONE, event: NONE, first: NONE, next: NONE, stage: 0, references: 0 }
+        Node { link: NONE, event: NONE, first: NONE, next: NONE, stage: 0, references: 0 }
     }
+}
+
+/// A value that a step carries; the last one is followed by the step before.
+#[derive(Debug, Default)]
+struct Link {
+    value: Carried,
+    link: u32,
 }
 
 /// The kept events, paths and keys of one shard.
@@ -55,6 +67,7 @@ pub(crate) struct Store {
     events: Slab<Kept>,
     payloads: Payloads,
     pub(crate) nodes: Slab<Node>,
+    carried: Slab<Link>,
     pub(crate) groups: Slab<Group>,
     pub(crate) waiting: Slab<Vec<Waiting>>,
 }
@@ -103,7 +116,7 @@ impl Store {
             first = before.first;
         }
         self.events[event].references += 1;
-        self.nodes.insert(Node { before, event, first, next: NONE, stage: stage as u32, references: 1 })
+        self.nodes.insert(Node { link: before, event, first, next: NONE, stage: stage as u32, references: 1 })
     }
 
     /// One reference more to a path.
@@ -122,8 +135,38 @@ impl Store {
             }
             let step = self.nodes.remove(node);
             self.release_event(step.event);
-            node = step.before;
+            node = step.link;
+            while is_carried(node) {
+                node = self.carried.remove(node & !CARRIED).link;
+            }
         }
+    }
+
+    /// The step before another.
+    #[inline]
+    pub(crate) fn before(&self, node: u32) -> u32 {
+        let mut link = self.nodes[node].link;
+        while is_carried(link) {
+            link = self.carried[link & !CARRIED].link;
+        }
+        link
+    }
+
+    /// Adds a value in front of those that a step carries.
+    pub(crate) fn carry(&mut self, node: u32, value: Carried) {
+        let link = self.nodes[node].link;
+        self.nodes[node].link = self.carried.insert(Link { value, link }) | CARRIED;
+    }
+
+    /// The values that a step carries.
+    #[inline]
+    pub(crate) fn carried(&self, node: u32) -> impl Iterator<Item = Carried> {
+        let mut link = self.nodes.get(node).map_or(NONE, |step| step.link);
+        std::iter::from_fn(move || {
+            let here = is_carried(link).then(|| &self.carried[link & !CARRIED])?;
+            link = here.link;
+            Some(here.value)
+        })
     }
 
     /// One reference to an event more.
@@ -149,7 +192,7 @@ impl Store {
         while node != NONE {
             let step = self.nodes[node];
             into.push((step.event, step.stage));
-            node = step.before;
+            node = self.before(node);
         }
         into.reverse();
     }
@@ -204,4 +247,10 @@ impl Store {
         let kept = self.events.get(event)?;
         (kept.references > 0 && kept.sequence as u32 == sequence).then_some(kept.head.time)
     }
+}
+
+/// Whether what stands for the step before is a value that is carried.
+#[inline]
+fn is_carried(link: u32) -> bool {
+    link & CARRIED != 0 && link != NONE
 }

@@ -41,9 +41,9 @@ impl<'a> Current<'a> {
 
     /// A path that goes one step further, with this event.
     #[inline]
-    pub(crate) fn extend(&self, store: &mut Store, before: u32, stage: usize) -> u32 {
+    pub(crate) fn extend(&self, pattern: &Compiled, store: &mut Store, before: u32, stage: usize) -> u32 {
         let event = self.keep(store);
-        store.extend(before, event, stage)
+        pattern.carries.extend(&self.set.around, store, before, event, stage)
     }
 }
 
@@ -219,7 +219,7 @@ impl Truths {
         while left != 0 {
             let bit = left.trailing_zeros();
             left &= left - 1;
-            truths |= u64::from(is_true_of_run(&pattern.atoms[bit as usize], event, store, node)) << bit;
+            truths |= u64::from(is_true_of_run(bit as usize, event, pattern, store, node)) << bit;
         }
         truths
     }
@@ -248,15 +248,15 @@ impl Truths {
             if self.depends[word] >> bit & 1 == 0 {
                 return self.yes[word] >> bit & 1;
             }
-            u64::from(is_true_of_run(&pattern.atoms[word * 64 + bit], event, store, node))
+            u64::from(is_true_of_run(word * 64 + bit, event, pattern, store, node))
         })
     }
 }
 
 /// Whether what depends on the partial match is true of a condition.
-fn is_true_of_run(atom: &Condition, event: &Current<'_>, store: &Store, node: u32) -> bool {
-    let env = Iterative { tested: event.unary(), store, node };
-    atom.iterative.iter().all(|e| eval::is_true(e, &env))
+fn is_true_of_run(atom: usize, event: &Current<'_>, pattern: &Compiled, store: &Store, node: u32) -> bool {
+    let env = Iterative { tested: event.unary(), store, node, carries: &pattern.carries };
+    pattern.atoms[atom].iterative.iter().all(|e| eval::is_true(e, &env))
 }
 
 /// One bit for each of the conditions, in their order.

@@ -29,6 +29,14 @@ pub trait Env<'a> {
     fn count(&self, stage: StageId) -> usize;
     /// An attribute of each event that a stage has accepted, in order of acceptance.
     fn each(&self, stage: StageId, attribute: &Attribute, with: &mut dyn FnMut(Value<'a>));
+    /// The sum of an attribute over a stage's events.
+    fn sum(&self, stage: StageId, attribute: &Attribute) -> Sum {
+        sum_of_each(self, stage, attribute)
+    }
+    /// The least or the greatest value of an attribute over a stage's events; none where their kinds do not go together.
+    fn extreme(&self, aggregate: Aggregate, stage: StageId, attribute: &Attribute) -> Option<Value<'a>> {
+        extreme_of_each(self, aggregate, stage, attribute)
+    }
     /// The n-th key value.
     fn key(&self, index: usize) -> Value<'a>;
     /// Counts a type error.
@@ -287,16 +295,21 @@ fn arithmetic<'a>(left: &Value<'_>, op: ArithmeticOp, right: &Value<'_>) -> Opti
 }
 
 /// A sum as the language counts it: exact among integers, from the first float on in floats.
-#[derive(Default)]
-struct Sum {
-    whole: i128,
-    float: Option<f64>,
-    values: u64,
-    wrong: bool,
+#[derive(Debug, Clone, Default)]
+pub struct Sum {
+    /// The sum up to the first float.
+    pub whole: i128,
+    /// The sum, once there was a float.
+    pub float: Option<f64>,
+    /// How many values there were, null aside.
+    pub values: u64,
+    /// Whether one of them was no number.
+    pub wrong: bool,
 }
 
 impl Sum {
-    fn add(&mut self, value: &Value<'_>) {
+    /// Adds a value.
+    pub fn add(&mut self, value: &Value<'_>) {
         if value.is_null() {
             return;
         }
@@ -310,6 +323,41 @@ impl Sum {
             _ => self.wrong = true,
         }
     }
+}
+
+/// Whether a value is the least (the greatest) one in place of the one that was so far, if there was any; none where
+/// their kinds do not go together.
+pub fn takes_place(aggregate: Aggregate, value: &Value<'_>, best: Option<&Value<'_>>) -> Option<bool> {
+    if value.is_null() {
+        return Some(false);
+    }
+    // A value of a kind that has no order cannot be the least one either.
+    let order = value.compare(best.unwrap_or(value))?;
+    let wanted = if aggregate == Aggregate::Min { Ordering::Less } else { Ordering::Greater };
+    Some(best.is_none() || order == wanted)
+}
+
+/// A sum, value by value.
+pub fn sum_of_each<'a>(env: &(impl Env<'a> + ?Sized), stage: StageId, attribute: &Attribute) -> Sum {
+    let mut sum = Sum::default();
+    env.each(stage, attribute, &mut |value| sum.add(&value));
+    sum
+}
+
+/// The least or the greatest value, value by value.
+pub fn extreme_of_each<'a>(
+    env: &(impl Env<'a> + ?Sized),
+    aggregate: Aggregate,
+    stage: StageId,
+    attribute: &Attribute,
+) -> Option<Value<'a>> {
+    let (mut best, mut mixed) = (None, false);
+    env.each(stage, attribute, &mut |value| match takes_place(aggregate, &value, best.as_ref()) {
+        Some(true) => best = Some(value),
+        Some(false) => {}
+        None => mixed = true,
+    });
+    (!mixed).then(|| best.unwrap_or(Value::Null))
 }
 
 fn aggregated<'a>(
@@ -326,8 +374,7 @@ fn aggregated<'a>(
         Aggregate::First => env.pick(stage, Pick::Index(0), attribute),
         Aggregate::Last => env.pick(stage, Pick::Last, attribute),
         Aggregate::Sum | Aggregate::Avg => {
-            let mut sum = Sum::default();
-            env.each(stage, attribute, &mut |value| sum.add(&value));
+            let sum = env.sum(stage, attribute);
             match (sum.wrong, aggregate, sum.float) {
                 (true, _, _) => wrong(env),
                 (_, Aggregate::Sum, None) => int(sum.whole),
@@ -337,25 +384,7 @@ fn aggregated<'a>(
             }
         }
         Aggregate::Min | Aggregate::Max => {
-            let (mut best, mut mixed) = (Value::Null, false);
-            env.each(stage, attribute, &mut |value| {
-                if value.is_null() {
-                    return;
-                }
-                if best.is_null() {
-                    // A value of a kind that has no order cannot be the least one either.
-                    mixed |= value.compare(&value).is_none();
-                    best = value;
-                    return;
-                }
-                match value.compare(&best) {
-                    Some(Ordering::Less) if aggregate == Aggregate::Min => best = value,
-                    Some(Ordering::Greater) if aggregate == Aggregate::Max => best = value,
-                    Some(_) => {}
-                    None => mixed = true,
-                }
-            });
-            if mixed { wrong(env) } else { best }
+            env.extreme(aggregate, stage, attribute).unwrap_or_else(|| wrong(env))
         }
     }
 }
