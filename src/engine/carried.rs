@@ -373,7 +373,7 @@ impl Paths<'_> {
 #[cfg(test)]
 mod tests {
     use crate::engine::PatternSet;
-    use crate::event::StreamSettings;
+    use crate::event::record::StreamSettings;
     use crate::pattern::{Limits, compile};
 
     fn carried(pattern: &str) -> usize {

@@ -48,17 +48,17 @@ impl Surroundings {
 
 /// Sees the event being tested alone.
 pub(crate) struct Unary<'a> {
-    pub(crate) row: Row<'a>,
+    pub(crate) row: &'a Row<'a>,
     pub(crate) around: &'a Surroundings,
     pub(crate) type_errors: &'a Cell<u64>,
 }
 
 impl<'a> Env<'a> for Unary<'a> {
     fn this(&self, attribute: &Attribute) -> Value<'a> {
-        self.around.read(&self.row, attribute)
+        self.around.read(self.row, attribute)
     }
     fn this_scalar(&self, attribute: &Attribute) -> Scalar {
-        self.around.scalar(&self.row, attribute)
+        self.around.scalar(self.row, attribute)
     }
     fn pick(&self, _: StageId, _: Pick, _: &Attribute) -> Value<'a> {
         Value::Null

@@ -114,12 +114,18 @@ impl Runner {
         if begin == NOTHING && self.keys.is_empty() {
             return false;
         }
-        let hash = key.get(&event.row) as u32;
-        let is_same = |known: &Key| is_key(store, known, hash, &event.row, key.slots());
-        let entry = self.keys.entry(spread(hash), is_same, |key| spread(key.hash));
+        let hash = key.get(event.row) as u32;
+        let is_same = |known: &Key| is_key(store, known, hash, event.row, key.slots());
+        let entry = if begin == NOTHING {
+            match self.keys.find_entry(spread(hash), is_same) {
+                Ok(entry) => Entry::Occupied(entry),
+                Err(_) => return false,
+            }
+        } else {
+            self.keys.entry(spread(hash), is_same, |key| spread(key.hash))
+        };
         let mut state = match &entry {
             Entry::Occupied(entry) => entry.get().state(),
-            Entry::Vacant(_) if begin == NOTHING => return false,
             Entry::Vacant(_) => KeyState { first: NONE },
         };
         state.visit(store, &mut step);

@@ -15,7 +15,7 @@ use crate::pattern::eval;
 /// What is known of the event being taken, for all patterns.
 pub(crate) struct Current<'a> {
     pub(crate) set: &'a PatternSet,
-    pub(crate) row: Row<'a>,
+    pub(crate) row: &'a Row<'a>,
     /// Its number in the merged order.
     pub(crate) sequence: u64,
     /// Its number in the store, once some path has it.
@@ -34,7 +34,7 @@ impl<'a> Current<'a> {
     #[inline]
     pub(crate) fn keep(&self, store: &mut Store) -> u32 {
         if self.kept.get() == NONE {
-            self.kept.set(store.keep(&self.row, self.sequence));
+            self.kept.set(store.keep(self.row, self.sequence));
         }
         self.kept.get()
     }
@@ -143,7 +143,7 @@ impl Truths {
     /// Up to 64 conditions: those that are true, and those that depend on the partial match.
     #[inline]
     fn word(&mut self, event: &Current<'_>, atoms: &[Condition]) -> (u64, u64) {
-        let (row, all) = (&event.row, &event.set.predicates);
+        let (row, all) = (event.row, &event.set.predicates);
         let (mut yes, mut depends, mut bit) = (0, 0, 1_u64);
         'atoms: for atom in atoms {
             let this = bit;
@@ -171,19 +171,25 @@ impl Truths {
 
     #[inline(never)]
     fn slowly(&mut self, predicate: u32, event: &Current<'_>) -> bool {
-        let ask = || event.set.predicates.slowly(predicate, &event.row, &event.unary());
+        let ask = || event.set.predicates.slowly(predicate, event.row, &event.unary());
         self.memo.get(predicate, event.sequence, ask)
     }
 
     /// What the event does to all partial matches in a state; none where that depends on more.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn cell(&self, table: &mut Table, shape: &Shape, state: StateId) -> Option<u32> {
-        let of = &table.states[state as usize];
         if table.is_narrow() {
+            let of = &table.states[state as usize];
             let (truths, depends) = (self.yes[0] & of.mask, self.depends[0] & of.mask);
             return (depends == 0).then(|| table.narrow_cell(shape, state, truths));
         }
-        self.shared(&of.care).map(|bits| table.cell(shape, state, &bits))
+        self.wide_cell(table, shape, state)
+    }
+
+    #[inline(never)]
+    fn wide_cell(&self, table: &mut Table, shape: &Shape, state: StateId) -> Option<u32> {
+        let bits = self.shared(&table.states[state as usize].care)?;
+        Some(table.cell(shape, state, &bits))
     }
 
     /// What the event does to a partial match in a state.

@@ -4,7 +4,7 @@
 use std::hash::{BuildHasher, Hasher};
 
 use super::value::same_bytes;
-use super::{Row, Slot, Value};
+use super::{Row, Slot};
 
 /// Hashes keys. Seeded anew in each process, so that nobody can send keys that collide; no output depends on it.
 #[derive(Debug, Clone)]
@@ -29,11 +29,10 @@ impl KeyHasher {
                 // A whole float hashes as the integer that it equals; others by their bits (-0.0 is whole).
                 Slot::Float(f) if f.trunc() == f && f.abs() < 1e30 => hasher.write_i128(f as i128),
                 Slot::Float(f) => hasher.write_u64(f.to_bits()),
-                Slot::Str { .. } | Slot::Unescaped { .. } => {
-                    if let Value::Str(s) = row.value(slot) {
-                        hasher.write(s.as_bytes());
-                        hasher.write_u8(0xff);
-                    }
+                // The hasher takes the length of what is written into account.
+                Slot::Str { at, len } => hasher.write(&row.text.as_bytes()[at as usize..][..len as usize]),
+                Slot::Unescaped { at, len } => {
+                    hasher.write(&row.unescaped.as_bytes()[at as usize..][..len as usize]);
                 }
             }
         }

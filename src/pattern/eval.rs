@@ -94,6 +94,7 @@ impl Scalar {
         match (self, other) {
             (Scalar::Int(a), Scalar::Int(b)) => Ok(Some(a.cmp(&b))),
             (Scalar::Float(a), Scalar::Float(b)) => Ok(a.partial_cmp(&b)),
+            (Scalar::Null, other) | (other, Scalar::Null) if other != Scalar::Other => Ok(None),
             _ => match (self.value(), other.value()) {
                 (Some(a), Some(b)) => Ok(a.compare(&b)),
                 _ => Err(()),
@@ -156,10 +157,7 @@ pub fn eval<'a>(expr: &'a Expr, env: &impl Env<'a>) -> Value<'a> {
             }
             total
         }
-        Expr::Compare(left, op, right) => match scalar(left, env).compare(scalar(right, env)) {
-            Ok(order) => truth_value(order.map(|order| holds(*op, order))),
-            Err(()) => truth_value(compare(&eval(left, env), *op, &eval(right, env), env)),
-        },
+        Expr::Compare(left, op, right) => truth_value(comparison(left, *op, right, env)),
         Expr::IsNull(inner, negated) => Value::Bool(eval(inner, env).is_null() != *negated),
         Expr::In(inner, list, negated) => {
             let value = eval(inner, env);
@@ -185,7 +183,17 @@ pub fn is_true<'a>(expr: &'a Expr, env: &impl Env<'a>) -> bool {
     truth(expr, env) == Some(true)
 }
 
+fn comparison<'a>(left: &'a Expr, op: CompareOp, right: &'a Expr, env: &impl Env<'a>) -> Option<bool> {
+    match scalar(left, env).compare(scalar(right, env)) {
+        Ok(order) => order.map(|order| holds(op, order)),
+        Err(()) => compare(&eval(left, env), op, &eval(right, env), env),
+    }
+}
+
 fn truth<'a>(expr: &'a Expr, env: &impl Env<'a>) -> Option<bool> {
+    if let Expr::Compare(left, op, right) = expr {
+        return comparison(left, *op, right, env);
+    }
     match eval(expr, env) {
         Value::Bool(b) => Some(b),
         Value::Null => None,
