@@ -11,6 +11,7 @@
 //!
 //! Not here: which events are late, in which order they come, where they come from and where matches go.
 
+mod carried;
 mod condition;
 mod deadlines;
 mod gate;

@@ -118,8 +118,8 @@ impl Runner {
         if begin == NOTHING && self.keys.is_empty() {
             return false;
         }
-        let hash = key.get(&event.row) as u32;
-        let place = self.keys.find(hash, |first| is_key(store, first, &event.row, key.slots()));
+        let hash = key.get(event.row) as u32;
+        let place = self.keys.find(hash, |first| is_key(store, first, event.row, key.slots()));
         if place.is_none() && begin == NOTHING {
             return false;
         }
@@ -267,7 +267,7 @@ impl Step<'_, '_> {
     /// A partial match that goes one step further.
     #[inline]
     fn take(&mut self, store: &mut Store, take: Take, before: u32) {
-        let node = self.event.extend(store, before, take.stage);
+        let node = self.event.extend(self.pattern, store, before, take.stage);
         if take.next != DEAD {
             self.is_grown = true;
             self.moved.push((take.next, node));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::carried::Carries;
 use super::condition::{Condition, Predicates, Types};
 use super::gate::Gate;
 use super::index::{Need, Tokens};
@@ -75,6 +76,8 @@ pub(crate) struct Compiled {
     pub(crate) stages: Vec<String>,
     /// The conditions, each once.
     pub(crate) atoms: Vec<Condition>,
+    /// What its conditions need to know of earlier events.
+    pub(crate) carries: Carries,
     /// Whether an event that no condition is true of can still change a partial match.
     pub(crate) sees_all: bool,
     /// How its partial matches are held.
@@ -219,6 +222,11 @@ impl PatternSet {
         PatternSet { runs_only: true, ..self }
     }
 
+    /// How many values a step of a partial match carries along for conditions on earlier events, over all patterns.
+    pub fn carried(&self) -> usize {
+        self.patterns.iter().map(|pattern| pattern.carries.len()).sum()
+    }
+
     /// What has to be read from events.
     pub fn schema(&self) -> &Schema {
         &self.schema
@@ -294,6 +302,7 @@ impl Compiled {
             select: plan.select.iter().map(|(name, e)| (name.clone(), resolved(e, &slots))).collect(),
             kept: Vec::new(),
             key: set.schema.key(&key_slots),
+            carries: Carries::new(&automaton, &atoms.all),
             shape: set.shape(Shape { automaton, accept, until }),
             atoms: atoms.all,
             sees_all,

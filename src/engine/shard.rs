@@ -326,7 +326,7 @@ impl Engine {
         self.advance(row.head.time, sink);
         self.moment += 1;
         let (kept, moment) = (Cell::new(NONE), self.moment);
-        let event = Current { set, row, sequence, kept, type_errors: &self.type_errors, moment };
+        let event = Current { set, row: &row, sequence, kept, type_errors: &self.type_errors, moment };
         for route in set.routes.of(row.head.kind) {
             if !route.reads(row.head.position.stream) {
                 continue;

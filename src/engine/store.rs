@@ -3,6 +3,7 @@
 
 use smallvec::SmallVec;
 
+use super::carried::Carried;
 use super::key_state::{Group, KeyState, Waiting};
 use super::page::KeptRow;
 use super::payload::{Payloads, Place};
@@ -11,6 +12,9 @@ use crate::event::{Fields, Head, Position, Row, Timestamp, TypeId};
 
 /// No step, no group: the beginning of every path, the end of every list.
 pub(crate) const NONE: u32 = u32::MAX;
+
+/// Set in what stands for the step before where values are carried: the number of the first of them.
+const CARRIED: u32 = 1 << 31;
 
 /// An event that some partial match has accepted.
 #[derive(Debug, Default)]
@@ -25,7 +29,8 @@ struct Kept {
 /// for the partial match.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Node {
-    pub(crate) before: u32,
+    /// The step before, or what is carried from there.
+    link: u32,
     pub(crate) event: u32,
     /// The first event of the path.
     pub(crate) first: u32,
@@ -37,8 +42,15 @@ pub(crate) struct Node {
 
 impl Default for Node {
     fn default() -> Self {
-        Node { before: NONE, event: NONE, first: NONE, next: NONE, stage: 0, references: 0 }
+        Node { link: NONE, event: NONE, first: NONE, next: NONE, stage: 0, references: 0 }
     }
+}
+
+/// A value that a step carries; the last one is followed by the step before.
+#[derive(Debug, Default)]
+struct Link {
+    value: Carried,
+    link: u32,
 }
 
 /// The kept events, paths and keys of one shard.
@@ -47,6 +59,7 @@ pub(crate) struct Store {
     events: Slab<Kept>,
     payloads: Payloads,
     pub(crate) nodes: Slab<Node>,
+    carried: Slab<Link>,
     pub(crate) groups: Slab<Group>,
     pub(crate) waiting: Slab<Vec<Waiting>>,
 }
@@ -96,7 +109,7 @@ impl Store {
             first = before.first;
         }
         self.events[event].references += 1;
-        self.nodes.insert(Node { before, event, first, next: NONE, stage: stage as u32, references: 1 })
+        self.nodes.insert(Node { link: before, event, first, next: NONE, stage: stage as u32, references: 1 })
     }
 
     /// One reference more to a path.
@@ -115,8 +128,38 @@ impl Store {
             }
             let step = self.nodes.remove(node);
             self.release_event(step.event);
-            node = step.before;
+            node = step.link;
+            while is_carried(node) {
+                node = self.carried.remove(node & !CARRIED).link;
+            }
         }
+    }
+
+    /// The step before another.
+    #[inline]
+    pub(crate) fn before(&self, node: u32) -> u32 {
+        let mut link = self.nodes[node].link;
+        while is_carried(link) {
+            link = self.carried[link & !CARRIED].link;
+        }
+        link
+    }
+
+    /// Adds a value in front of those that a step carries.
+    pub(crate) fn carry(&mut self, node: u32, value: Carried) {
+        let link = self.nodes[node].link;
+        self.nodes[node].link = self.carried.insert(Link { value, link }) | CARRIED;
+    }
+
+    /// The values that a step carries.
+    #[inline]
+    pub(crate) fn carried(&self, node: u32) -> impl Iterator<Item = Carried> {
+        let mut link = self.nodes.get(node).map_or(NONE, |step| step.link);
+        std::iter::from_fn(move || {
+            let here = is_carried(link).then(|| &self.carried[link & !CARRIED])?;
+            link = here.link;
+            Some(here.value)
+        })
     }
 
     /// One reference to an event more.
@@ -142,7 +185,7 @@ impl Store {
         while node != NONE {
             let step = self.nodes[node];
             into.push((step.event, step.stage));
-            node = step.before;
+            node = self.before(node);
         }
         into.reverse();
     }
@@ -195,4 +238,10 @@ impl Store {
         let row = self.payloads.get(kept.place);
         (row.sequence() as u32 == sequence).then(|| row.time())
     }
+}
+
+/// Whether what stands for the step before is a value that is carried.
+#[inline]
+fn is_carried(link: u32) -> bool {
+    link & CARRIED != 0 && link != NONE
 }

@@ -29,10 +29,8 @@ impl KeyHasher {
                 // A whole float hashes as the integer that it equals; others by their bits (-0.0 is whole).
                 Slot::Float(f) if f.trunc() == f && f.abs() < 1e30 => hasher.write_i128(f as i128),
                 Slot::Float(f) => hasher.write_u64(f.to_bits()),
-                text @ (Slot::Str { .. } | Slot::Unescaped { .. }) => {
-                    hasher.write(row.bytes(text));
-                    hasher.write_u8(0xff);
-                }
+                // The hasher takes the length of what is written into account.
+                text @ (Slot::Str { .. } | Slot::Unescaped { .. }) => hasher.write(row.bytes(text)),
             }
         }
         hasher.finish().max(1)

@@ -28,8 +28,9 @@ pub(in crate::engine) fn encode(key: KeyState, store: &Store, table: &Table) -> 
     let mut out = events.begin();
     put(steps.all.len(), &mut out);
     for &step in &steps.all {
+        let before = store.before(step);
         let step = store.nodes[step];
-        put(if step.before == NONE { 0 } else { 1 + steps.of(step.before) }, &mut out);
+        put(if before == NONE { 0 } else { 1 + steps.of(before) }, &mut out);
         put(events.number(step.event), &mut out);
         put(step.stage as usize, &mut out);
     }
@@ -59,7 +60,7 @@ impl Numbers {
         let (mut at, from) = (last, self.all.len());
         while at != NONE && !self.numbers.contains_key(&at) {
             self.all.push(at);
-            at = store.nodes[at].before;
+            at = store.before(at);
         }
         self.all[from..].reverse();
         self.numbers.extend((from..).zip(&self.all[from..]).map(|(number, &step)| (step, number)));
@@ -110,7 +111,7 @@ fn groups(
         };
         let event = *read.of(&events)?;
         let stage = read.below(pattern.stages.len())?;
-        steps.push(store.extend(before, event, stage));
+        steps.push(pattern.carries.extend(&set.around, store, before, event, stage));
     }
     let mut runs = BTreeSet::new();
     for _ in 0..read.count()? {

@@ -121,10 +121,10 @@ impl SetRunner {
         if begin == NOTHING && self.keys.is_empty() {
             return false;
         }
-        let hash = key.get(&event.row) as u32;
+        let hash = key.get(event.row) as u32;
         let heaps = &mut self.heaps;
         let is_same =
-            |keyed: &Keyed| keyed.hash == hash && keyed.has_key(&event.row, key.slots(), heaps, store);
+            |keyed: &Keyed| keyed.hash == hash && keyed.has_key(event.row, key.slots(), heaps, store);
         let mut entry = match self.keys.entry(spread(hash), is_same, |keyed| spread(keyed.hash)) {
             Entry::Occupied(entry) => entry,
             Entry::Vacant(_) if begin == NOTHING => return false,
