@@ -1,6 +1,7 @@
-//! One pattern at work in one shard, by either store of partial matches: the same events give the same matches.
+//! One pattern at work in one shard, by one of the stores of partial matches: the same events give the same matches.
 
 use super::deadlines::Deadlines;
+use super::groups::GroupRunner;
 use super::runner::{Found, Runner, Scratch};
 use super::saved::{Damaged, Loader};
 use super::set::{PatternSet, Shape};
@@ -36,12 +37,15 @@ pub(crate) enum Matcher {
     Runs(Runner),
     /// All partial matches of a key in one state as one set.
     Sets(Box<SetRunner>),
+    /// The starts of a key in the same states as one group.
+    Groups(Box<GroupRunner>),
 }
 
 impl Matcher {
     pub(crate) fn new(number: u32, set: &PatternSet) -> Matcher {
         match set.patterns[number as usize].storage {
             Storage::Sets if !set.runs_only => Matcher::Sets(Box::new(SetRunner::new(number))),
+            Storage::StartGroups if !set.runs_only => Matcher::Groups(Box::new(GroupRunner::new(number))),
             _ => Matcher::Runs(Runner::new(number)),
         }
     }
@@ -51,6 +55,7 @@ impl Matcher {
         match self {
             Matcher::Runs(runner) => runner.keys(),
             Matcher::Sets(runner) => runner.keys(),
+            Matcher::Groups(runner) => runner.keys(),
         }
     }
 
@@ -59,7 +64,7 @@ impl Matcher {
     pub(crate) fn first_group(&self, hash: u64) -> Option<u32> {
         match self {
             Matcher::Runs(runner) => runner.first_group(hash),
-            Matcher::Sets(_) => None,
+            Matcher::Sets(_) | Matcher::Groups(_) => None,
         }
     }
 
@@ -68,6 +73,7 @@ impl Matcher {
         match self {
             Matcher::Runs(_) => 0,
             Matcher::Sets(runner) => runner.steps(),
+            Matcher::Groups(runner) => runner.steps(),
         }
     }
 
@@ -76,6 +82,7 @@ impl Matcher {
         match self {
             Matcher::Runs(runner) => runner.partial_matches(store),
             Matcher::Sets(runner) => runner.partial_matches(),
+            Matcher::Groups(runner) => runner.partial_matches(),
         }
     }
 
@@ -93,6 +100,7 @@ impl Matcher {
         match self {
             Matcher::Runs(runner) => runner.event(event, key, table, scratch, store, found),
             Matcher::Sets(runner) => runner.event(event, key, table, &mut scratch.truths, store, found),
+            Matcher::Groups(runner) => runner.event(event, key, table, &mut scratch.truths, store, found),
         }
     }
 
@@ -109,6 +117,7 @@ impl Matcher {
         match self {
             Matcher::Runs(runner) => runner.close(closing, begun, table, scratch, store, found),
             Matcher::Sets(runner) => runner.close(closing, begun, scratch, store),
+            Matcher::Groups(runner) => runner.close(closing, begun, store, found),
         }
     }
 
@@ -124,6 +133,7 @@ impl Matcher {
         match self {
             Matcher::Runs(runner) => runner.unload(table, store),
             Matcher::Sets(runner) => runner.unload(table, store),
+            Matcher::Groups(runner) => runner.unload(table, store),
         }
     }
 
@@ -139,6 +149,7 @@ impl Matcher {
         match self {
             Matcher::Runs(runner) => runner.load(bytes, loader, restoring, deadlines, store),
             Matcher::Sets(runner) => runner.load(bytes, loader, restoring, deadlines, store),
+            Matcher::Groups(runner) => runner.load(bytes, loader, restoring, deadlines, store),
         }
     }
 
@@ -150,15 +161,16 @@ impl Matcher {
         alike: impl Iterator<Item = &'a mut Matcher>,
         store: &mut Store,
     ) {
-        let (mut groups, mut sets) = (Vec::new(), Vec::new());
+        let (mut groups, mut others) = (Vec::new(), Vec::new());
         for matcher in alike {
             match matcher {
                 Matcher::Runs(runner) => groups.extend(runner.groups(store)),
-                Matcher::Sets(runner) => sets.extend(runner.states()),
+                Matcher::Sets(runner) => others.extend(runner.states()),
+                Matcher::Groups(runner) => others.extend(runner.states()),
             }
         }
         let mut states: Vec<StateId> = groups.iter().map(|&at| store.groups[at].state).collect();
-        table.rebuild(shape, states.iter_mut().chain(sets));
+        table.rebuild(shape, states.iter_mut().chain(others));
         for (at, state) in groups.into_iter().zip(states) {
             store.groups[at].state = state;
         }
