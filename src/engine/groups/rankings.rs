@@ -171,3 +171,25 @@ impl Rankings {
         self.all.iter_mut().skip(1).flatten()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rankings_that_are_in_use_are_still_the_same_when_all_have_new_numbers() {
+        let mut rankings = Rankings::new();
+        let states = |number: u32| States::from_slice(&[number + 2, number + 3, 5_000]);
+        let numbers: Vec<RankingId> = (0..1_000).map(|i| rankings.number(states(i))).collect();
+        assert_eq!((numbers[0], numbers[999], rankings.number(states(0))), (1, 1_000, 1));
+        let mut in_use = [numbers[700], numbers[3], numbers[700]];
+        rankings.retain(in_use.iter_mut());
+        assert_eq!((in_use, rankings.len()), ([1, 2, 1], 3));
+        assert_eq!(in_use.map(|of| rankings.states(of)[0]), [702, 5, 702]);
+        rankings.renumber().for_each(|state| *state += 10_000);
+        let moved = |number: u32| states(number).into_iter().map(|state| state + 10_000).collect::<States>();
+        assert_eq!(rankings.number(moved(3)), 2, "the same states have the same number");
+        assert_eq!(rankings.number(states(3)), 3, "other states have their own");
+        assert_eq!(rankings.states(BEGINNING), [START]);
+    }
+}

@@ -43,7 +43,11 @@ pub fn storage(plan: &Plan, automaton: &Automaton) -> Storage {
     if !alike || singly || !branches(plan, automaton) {
         Storage::Runs
     } else if plan.skip != Skip::NoSkip {
-        if drops_its_own(plan.skip, automaton) { Storage::StartGroups } else { Storage::Runs }
+        if drops_its_own(plan.skip, automaton) && gathers(plan, automaton) {
+            Storage::StartGroups
+        } else {
+            Storage::Runs
+        }
     } else if plan.within.is_some() && pays(plan, automaton) {
         Storage::Sets
     } else {
@@ -82,6 +86,15 @@ fn drops_its_own(skip: Skip, automaton: &Automaton) -> bool {
         }
     }
     true
+}
+
+/// Whether groups are worth what they cost: a partial match stays where others go on from it, or they are more than
+/// events. Else each moves on and ends, which costs less where it is held by itself.
+fn gathers(plan: &Plan, automaton: &Automaton) -> bool {
+    let edges = || automaton.positions.iter().flat_map(|position| &position.edges);
+    edges().any(|edge| edge.link == LinkKind::FollowedByAny)
+        || edges().count() > EDGES_MAX
+        || growth(plan, automaton).0 > Growth::Polynomial(1)
 }
 
 /// Whether sets are worth what they cost: a partial match that is ended within its window leaves its steps in them
