@@ -112,6 +112,15 @@ impl Store {
         self.nodes.insert(Node { link: before, event, first, next: NONE, stage: stage as u32, references: 1 })
     }
 
+    /// A path of these steps (event, stage), with one reference.
+    pub(crate) fn insert_path(&mut self, steps: &[(u32, u32)]) -> u32 {
+        steps.iter().fold(NONE, |before, &(event, stage)| {
+            let node = self.extend(before, event, stage as usize);
+            self.release(before);
+            node
+        })
+    }
+
     /// One reference more to a path.
     #[inline]
     pub(crate) fn hold(&mut self, node: u32) {
