@@ -49,7 +49,7 @@ pub struct PatternSet {
     /// By type.
     pub(super) gates: Vec<Gate>,
     schema: Schema,
-    types: hashbrown::HashMap<String, TypeId, ahash::RandomState>,
+    types: hashbrown::HashMap<Arc<str>, TypeId, ahash::RandomState>,
     /// The number of a shape.
     shape_numbers: hashbrown::HashMap<Arc<Shape>, u32, ahash::RandomState>,
     type_field: FieldPath,
@@ -191,11 +191,13 @@ impl PatternSet {
 
     /// The id of a type, whether it is new or not.
     fn type_id(&mut self, name: &str) -> TypeId {
-        let next = TypeId(TypeId::FIRST_NAMED + self.schema.types.len() as u32);
-        *self.types.entry_ref(name).or_insert_with(|| {
-            self.schema.types.push(name.to_owned());
-            next
-        })
+        if let Some(known) = self.types.get(name) {
+            return *known;
+        }
+        let (next, name) = (TypeId(TypeId::FIRST_NAMED + self.schema.types.len() as u32), Arc::from(name));
+        self.schema.types.push(Arc::clone(&name));
+        self.types.insert(name, next);
+        next
     }
 
     /// The number of a window's length.
@@ -330,6 +332,13 @@ impl Compiled {
             });
         }
         slots.into_inner()
+    }
+
+    /// Reads what an event of its type needs first, so that it is near when it is needed.
+    pub(crate) fn touch(&self) -> usize {
+        let first = |atom: &Condition| atom.unary.first().map_or(0, |&predicate| predicate as usize);
+        let ends = self.atoms.first().map_or(0, first) + self.atoms.last().map_or(0, first);
+        ends + self.shape as usize + self.key + usize::from(self.sees_all) + self.window as usize
     }
 
     /// Whether events of a type concern it.

@@ -10,6 +10,7 @@ use super::deadlines::{Deadline, Deadlines};
 use super::life::Life;
 use super::matched::{Kind, MatchSink, MatchView, Order};
 use super::matcher::{Closing, Matcher, Restoring};
+use super::route::Route;
 use super::runner::{Found, Scratch};
 use super::saved::{Damaged, Loader};
 use super::set::{Compiled, PatternSet};
@@ -28,6 +29,9 @@ const MANY_KEYS: usize = 1 << 15;
 
 /// From so many keys on, those of the next deadlines are looked at ahead: each is hashed once more for that.
 const MANY_CLOSINGS: usize = 16 * MANY_KEYS;
+
+/// From so many patterns on, what leads to them does not fit into the caches.
+const MANY_PATTERNS: usize = 512;
 
 /// What a shard has counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -284,15 +288,32 @@ impl Engine {
         set: &PatternSet,
         events: impl Iterator<Item = (Row<'a>, &'a [u64])>,
     ) -> SmallVec<[u64; WARMED]> {
-        // With one pattern there is one key, so that an event has one hash.
+        // With one key specification an event has one hash.
+        let [slots] = set.schema().keys.as_slice() else { return SmallVec::new() };
+        let hash = |(row, known): (Row<'_>, &[u64])| {
+            KeyHash::new(&self.hasher, slots, known.first().copied().unwrap_or(0)).get(&row)
+        };
         match &*self.runners {
             [only] if only.keys() >= MANY_KEYS => {
-                let slots = &set.schema().keys[set.patterns[0].key];
-                let hash = |(row, known): (Row<'_>, &[u64])| {
-                    KeyHash::new(&self.hasher, slots, known.first().copied().unwrap_or(0)).get(&row)
-                };
                 let hashes: SmallVec<_> = events.map(hash).collect();
                 self.store.warm(hashes.iter().filter_map(|&hash| only.first_of(hash)).collect());
+                hashes
+            }
+            many if many.len() >= MANY_PATTERNS => {
+                let events: SmallVec<[_; WARMED]> = events.collect();
+                let routes: SmallVec<[Option<&Route>; WARMED]> =
+                    events.iter().map(|(row, _)| set.routes.of(row.head.kind).next()).collect();
+                let numbers: SmallVec<[Option<u32>; WARMED]> =
+                    routes.iter().map(|route| route.and_then(Route::first_of_few)).collect();
+                let known = numbers.iter().flatten();
+                let patterns: SmallVec<[&Compiled; WARMED]> =
+                    known.map(|&number| &*set.patterns[number as usize]).collect();
+                std::hint::black_box(patterns.iter().map(|pattern| pattern.touch()).sum::<usize>());
+                let hashes: SmallVec<[u64; WARMED]> = events.into_iter().map(hash).collect();
+                let key = |(number, hash): (&Option<u32>, &u64)| {
+                    number.and_then(|number| many[number as usize].first_of(*hash))
+                };
+                self.store.warm(numbers.iter().zip(&hashes).filter_map(key).collect());
                 hashes
             }
             _ => SmallVec::new(),
