@@ -3,11 +3,11 @@
 //!
 //! In reading order: [`PatternSet`] is what is installed; `gate` tells which events can concern any of it, `route` and
 //! `index` which patterns; `truths` are what their conditions are for an event; `table` turns an automaton into states
-//! and cells; `key_state` is what a key holds, made of the paths in `store` and the texts in `payload`; `carried` is what
-//! conditions ask of earlier events; `runner` moves one pattern by one event, and closes its windows at `deadlines`; `skip` decides which complete matches are taken;
-//! `sets` is another store and runner for patterns whose partial matches would be too many, and `matcher` stands for
-//! both; `saved` is a key as bytes; [`Engine`] is one shard of it all, `sorter` its order of output; [`MatchView`] is
-//! what comes out.
+//! and cells; `key_state` is what a key holds, made of the paths in `store` and the texts in `payload`; `carried` is
+//! what conditions ask of earlier events; `runner` moves one pattern by one event, and closes its windows at
+//! `deadlines`; `skip` decides which complete matches are taken; `sets` is another store and runner for patterns whose
+//! partial matches would be too many, and `matcher` stands for both; `saved` is a key as bytes; [`Engine`] is one shard
+//! of it all, `sorter` its order of output; [`MatchView`] is what comes out.
 //!
 //! Not here: which events are late, in which order they come, where they come from and where matches go.
 
