@@ -94,15 +94,14 @@ impl Carries {
             Expr::Aggregate(aggregate, stage, attribute) => (aggregate, stage, attribute),
             _ => return,
         };
-        match (aggregate, attribute) {
+        let need = match (aggregate, attribute) {
             (Aggregate::First, _) => return self.add_pick(stage, Pick::Index(0), automaton),
             (Aggregate::Last, _) => return self.add_pick(stage, Pick::Last, automaton),
-            (Aggregate::Min | Aggregate::Max, Some(attribute)) => {
-                self.add(Need::Extreme(aggregate, stage, attribute))
-            }
-            (Aggregate::Sum | Aggregate::Avg, Some(attribute)) => self.add(Need::Sum(stage, attribute)),
-            _ => self.add(Need::Count(stage)),
+            (Aggregate::Min | Aggregate::Max, Some(attribute)) => Need::Extreme(aggregate, stage, attribute),
+            (Aggregate::Sum | Aggregate::Avg, Some(attribute)) => Need::Sum(stage, attribute),
+            _ => Need::Count(stage),
         };
+        self.add(need);
     }
 
     /// How many values each step carries.
