@@ -94,15 +94,14 @@ impl Carries {
             Expr::Aggregate(aggregate, stage, attribute) => (aggregate, stage, attribute),
             _ => return,
         };
-        match (aggregate, attribute) {
+        let need = match (aggregate, attribute) {
             (Aggregate::First, _) => return self.add_pick(stage, Pick::Index(0), automaton),
             (Aggregate::Last, _) => return self.add_pick(stage, Pick::Last, automaton),
-            (Aggregate::Min | Aggregate::Max, Some(attribute)) => {
-                self.add(Need::Extreme(aggregate, stage, attribute))
-            }
-            (Aggregate::Sum | Aggregate::Avg, Some(attribute)) => self.add(Need::Sum(stage, attribute)),
-            _ => self.add(Need::Count(stage)),
+            (Aggregate::Min | Aggregate::Max, Some(attribute)) => Need::Extreme(aggregate, stage, attribute),
+            (Aggregate::Sum | Aggregate::Avg, Some(attribute)) => Need::Sum(stage, attribute),
+            _ => Need::Count(stage),
         };
+        self.add(need);
     }
 
     /// How many values each step carries.
@@ -385,22 +384,25 @@ mod tests {
     #[test]
     fn only_what_a_walk_would_look_for_is_carried() {
         let none = [
-            "match a next b where x > a.x",
+            "match a: t next b: t where x > a.x",
             "match a: t followed by b: t where x > sum(a.x) + count(a)",
-            "match a followed by b+: t where x > a.x and x > coalesce(b.x, 0) and w == a[0].w",
+            "match a: t followed by b+: t where x > a.x and x > coalesce(b.x, 0) and w == a[0].w",
             "match a+: t where x > coalesce(a.x, 0) and x != first(a.x)",
-            "match a next b+: t where price > coalesce(b.price, a.price) consecutive next c where price < b.price",
+            "match a: t next b+: t where x > coalesce(b.x, a.x) consecutive greedy next c: t where x < b.x",
         ];
         for pattern in none {
             assert_eq!(carried(pattern), 0, "{pattern}");
         }
         let some = [
-            ("match a+ next b where sum(a.x) + x > 1000", 1),
-            ("match a+ next b where avg(a.x) < x and sum(a.x) > 3 and count(a) > 1", 2),
-            ("match a+ followed by b+: t where x > a.x and x > max(a.x) and x > min(a.x)", 3),
-            ("match a+ followed by b+ followed by c where x > b[0].x and x > b[-1].x and x != b[1].x", 2),
-            ("match a? followed by b{9}: t where x > a.x", 1),
-            ("match a followed by b+ followed by c+: t where x > b.x", 1),
+            ("match a+: t next b: t where sum(a.x) + x > 1000", 1),
+            ("match a+: t next b: t where avg(a.x) < x and sum(a.x) > 3 and count(a) > 1", 2),
+            ("match a+: t followed by b+: t where x > a.x and x > max(a.x) and x > min(a.x)", 3),
+            (
+                "match a+: t followed by b+: t followed by c: t where x > b[0].x and x > b[-1].x and x != b[1].x",
+                2,
+            ),
+            ("match a: t optional followed by b{9}: t where x > a.x", 1),
+            ("match a: t followed by b+: t followed by c+: t where x > b.x", 1),
         ];
         for (pattern, values) in some {
             assert_eq!(carried(pattern), values, "{pattern}");
