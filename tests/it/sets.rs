@@ -234,7 +234,9 @@ fn compare_all(held: Storage) {
     println!(
         "{cases} cases, {so_held} held so, {with_matches} with matches, {large} large, {without_naive} without naive"
     );
-    assert!(so_held * 2 > cases && with_matches * 4 > cases && large * if skips { 60 } else { 20 } > cases);
+    // A strategy leaves less to find, and drops partial matches before they are many.
+    let (held_min, matched_min, large_min) = if skips { (3, 6, 60) } else { (2, 4, 20) };
+    assert!(so_held * held_min > cases && with_matches * matched_min > cases && large * large_min > cases);
     assert!(without_naive * 20 < so_held);
 }
 
