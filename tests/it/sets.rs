@@ -141,15 +141,15 @@ fn pattern(random: &mut Random, name: &str, skips: bool) -> String {
         text += " not next z: d";
     }
     text += &format!("\n  within {}ms\n", random.pick(&[5, 20, 20, 40, 40, 80]));
+    if !skips {
+        return text;
+    }
     let stage = format!("s{}", random.between(0, count - 1));
-    match skips {
-        false => text,
-        true => match random.below(6) {
-            0 | 1 => text + "  after match skip past last\n",
-            2 | 3 => text + "  after match skip to next\n",
-            4 => text + &format!("  after match skip to first {stage}\n"),
-            _ => text + &format!("  after match skip to last {stage}\n"),
-        },
+    match random.below(6) {
+        0 | 1 => text + "  after match skip past last\n",
+        2 | 3 => text + "  after match skip to next\n",
+        4 => text + &format!("  after match skip to first {stage}\n"),
+        _ => text + &format!("  after match skip to last {stage}\n"),
     }
 }
 
