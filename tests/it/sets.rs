@@ -140,15 +140,15 @@ fn pattern(random: &mut Random, name: &str, skips: bool) -> String {
         text += " not next z: d";
     }
     text += &format!("\n  within {}ms\n", random.pick(&[5, 20, 20, 40, 40, 80]));
+    if !skips {
+        return text;
+    }
     let stage = format!("s{}", random.between(0, count - 1));
-    match skips {
-        false => text,
-        true => match random.below(6) {
-            0 | 1 => text + "  after match skip past last\n",
-            2 | 3 => text + "  after match skip to next\n",
-            4 => text + &format!("  after match skip to first {stage}\n"),
-            _ => text + &format!("  after match skip to last {stage}\n"),
-        },
+    match random.below(6) {
+        0 | 1 => text + "  after match skip past last\n",
+        2 | 3 => text + "  after match skip to next\n",
+        4 => text + &format!("  after match skip to first {stage}\n"),
+        _ => text + &format!("  after match skip to last {stage}\n"),
     }
 }
 
@@ -233,7 +233,9 @@ fn compare_all(held: Storage) {
     println!(
         "{cases} cases, {so_held} held so, {with_matches} with matches, {large} large, {without_naive} without naive"
     );
-    assert!(so_held * 2 > cases && with_matches * 4 > cases && large * if skips { 60 } else { 20 } > cases);
+    // A strategy leaves less to find, and drops partial matches before they are many.
+    let (held_min, matched_min, large_min) = if skips { (3, 6, 60) } else { (2, 4, 20) };
+    assert!(so_held * held_min > cases && with_matches * matched_min > cases && large * large_min > cases);
     assert!(without_naive * 20 < so_held);
 }
 
