@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::deadlines::Deadlines;
+use super::deadlines::{Deadline, Deadlines};
 use super::life::Life;
 use super::matched::{Kind, MatchSink, MatchView, Order};
 use super::matcher::{Closing, Matcher, Restoring};
+use super::route::Route;
 use super::runner::{Found, Scratch};
 use super::saved::{Damaged, Loader};
 use super::set::{Compiled, PatternSet};
@@ -25,6 +26,12 @@ const WARMED: usize = 16;
 
 /// From so many keys on, what they hold does not fit into the caches.
 const MANY_KEYS: usize = 1 << 15;
+
+/// From so many keys on, those of the next deadlines are looked at ahead: each is hashed once more for that.
+const MANY_CLOSINGS: usize = 16 * MANY_KEYS;
+
+/// From so many patterns on, what leads to them does not fit into the caches.
+const MANY_PATTERNS: usize = 512;
 
 /// What a shard has counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -81,6 +88,8 @@ pub struct Engine {
     /// By shape.
     tables: Vec<Table>,
     deadlines: Deadlines,
+    /// Of so many deadlines the keys were looked at.
+    warmed_closings: usize,
     store: Store,
     scratch: Scratch,
     sequence: u64,
@@ -106,6 +115,7 @@ impl Engine {
             runners: Vec::new(),
             tables: Vec::new(),
             deadlines: Deadlines::default(),
+            warmed_closings: 0,
             store: Store::default(),
             scratch: Scratch::default(),
             sequence: 0,
@@ -325,19 +335,51 @@ impl Engine {
         set: &PatternSet,
         events: impl Iterator<Item = (Row<'a>, &'a [u64])>,
     ) -> SmallVec<[u64; WARMED]> {
-        // With one pattern there is one key, so that an event has one hash.
+        // With one key specification an event has one hash.
+        let [slots] = set.schema().keys.as_slice() else { return SmallVec::new() };
+        let hash = |(row, known): (Row<'_>, &[u64])| {
+            KeyHash::new(&self.hasher, slots, known.first().copied().unwrap_or(0)).get(&row)
+        };
         match &*self.runners {
             [only] if only.keys() >= MANY_KEYS => {
-                let slots = &set.schema().keys[set.patterns[0].key];
-                let hash = |(row, known): (Row<'_>, &[u64])| {
-                    KeyHash::new(&self.hasher, slots, known.first().copied().unwrap_or(0)).get(&row)
-                };
                 let hashes: SmallVec<_> = events.map(hash).collect();
-                self.store.warm(hashes.iter().filter_map(|&hash| only.first_group(hash)).collect());
+                self.store.warm(hashes.iter().filter_map(|&hash| only.first_of(hash)).collect());
+                hashes
+            }
+            many if many.len() >= MANY_PATTERNS => {
+                let events: SmallVec<[_; WARMED]> = events.collect();
+                let routes: SmallVec<[Option<&Route>; WARMED]> =
+                    events.iter().map(|(row, _)| set.routes.of(row.head.kind).next()).collect();
+                let numbers: SmallVec<[Option<u32>; WARMED]> =
+                    routes.iter().map(|route| route.and_then(Route::first_of_few)).collect();
+                let known = numbers.iter().flatten();
+                let patterns: SmallVec<[&Compiled; WARMED]> =
+                    known.map(|&number| &*set.patterns[number as usize]).collect();
+                std::hint::black_box(patterns.iter().map(|pattern| pattern.touch()).sum::<usize>());
+                let hashes: SmallVec<[u64; WARMED]> = events.into_iter().map(hash).collect();
+                let key = |(number, hash): (&Option<u32>, &u64)| {
+                    number.and_then(|number| many[number as usize].first_of(*hash))
+                };
+                self.store.warm(numbers.iter().zip(&hashes).filter_map(key).collect());
                 hashes
             }
             _ => SmallVec::new(),
         }
+    }
+
+    /// The same for the keys of the next deadlines, among which some are in vain.
+    fn warm_closings(&self, set: &PatternSet) {
+        let hash = |next: Deadline| {
+            let slots = &set.schema().keys[set.patterns[next.pattern as usize].key];
+            (next.pattern, self.hasher.hash(&self.store.row(next.event), slots))
+        };
+        let next = self.deadlines.upcoming().take(4 * WARMED);
+        let next = next.map(|next| Deadline { pattern: set.heirs[next.pattern as usize], ..next });
+        let many = next.filter(|next| self.runners[next.pattern as usize].keys() >= MANY_CLOSINGS);
+        let alive = many.filter(|next| next.begins(&self.store).is_some()).take(WARMED);
+        let hashes: SmallVec<[(u32, u64); WARMED]> = alive.map(hash).collect();
+        let key = |&(number, hash): &(u32, u64)| self.runners[number as usize].first_of(hash);
+        self.store.warm(hashes.iter().filter_map(key).collect());
     }
 
     #[inline]
@@ -352,7 +394,7 @@ impl Engine {
         self.advance(row.head.time, sink);
         self.moment += 1;
         let (kept, moment) = (Cell::new(NONE), self.moment);
-        let event = Current { set, row, sequence, kept, type_errors: &self.type_errors, moment };
+        let event = Current { set, row: &row, sequence, kept, type_errors: &self.type_errors, moment };
         for route in set.routes.of(row.head.kind) {
             if !route.reads(row.head.position.stream) {
                 continue;
@@ -422,6 +464,11 @@ impl Engine {
                 if pattern.life == Life::Removed {
                     continue;
                 }
+                if self.warmed_closings == 0 {
+                    self.warm_closings(&set);
+                    self.warmed_closings = WARMED;
+                }
+                self.warmed_closings -= 1;
                 let table = &self.tables[pattern.shape as usize];
                 let (scratch, store) = (&mut self.scratch, &mut self.store);
                 self.runners[number as usize].close(&closing, begun, table, scratch, store, &mut self.found);
