@@ -92,6 +92,7 @@ fn stream(settings: &settings::Stream) -> StreamOptions {
             out_of_orderness: settings.out_of_orderness,
             max_time_jump: settings.max_time_jump,
             flushes: settings.silence == settings::Silence::Flush,
+            keeps_late: settings.late == LatePolicy::Output,
         },
         idle_timeout: settings.idle_timeout,
         silence: match settings.silence {
@@ -99,7 +100,6 @@ fn stream(settings: &settings::Stream) -> StreamOptions {
             settings::Silence::Hold => Silence::Hold,
             settings::Silence::Clock => Silence::Clock,
         },
-        keeps_late: settings.late == LatePolicy::Output,
     }
 }
 

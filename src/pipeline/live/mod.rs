@@ -6,6 +6,7 @@
 //! (`output`). All channels are bounded: where one thread is slow, posting is refused for a while.
 
 mod handle;
+mod mark;
 mod options;
 mod output;
 mod owner;
@@ -13,6 +14,8 @@ mod recovery;
 mod request;
 mod start;
 mod status;
+
+pub(crate) use mark::Marked;
 
 pub use handle::{Appended, Handle, NotAppended};
 pub use options::{Options, Silence, StreamOptions};
