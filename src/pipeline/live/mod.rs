@@ -16,6 +16,7 @@ mod start;
 mod status;
 
 pub(crate) use mark::Marked;
+pub(crate) use recovery::{Declared, entries, idle};
 
 pub use handle::{Appended, Handle, NotAppended};
 pub use options::{Options, Silence, StreamOptions};
