@@ -160,6 +160,12 @@ fn run_again(args: ReplayArgs) -> ExitCode {
     if let Err(problem) = check_files(&args, &inputs) {
         return fail(USAGE, problem);
     }
+    if args.inputs.iter().any(|file| file == "-") {
+        return fail(
+            USAGE,
+            "exports of events are read once for each stream: give a file for standard input",
+        );
+    }
     let log = args.control_log.as_deref().unwrap_or(Path::new("-"));
     let text = match load::read(log) {
         Ok(text) => text,

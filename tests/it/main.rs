@@ -34,3 +34,4 @@ mod sets;
 mod state;
 mod stepwise;
 mod tidy;
+mod twin;
