@@ -105,6 +105,10 @@ impl Owner {
                         reply(self.change(changes, effective, by));
                     }
                     Ok(Request::Heartbeat(stream, time, by, reply)) => {
+                        // It is about what comes after all that was answered before it.
+                        for arrival in arrivals.try_iter().take(arrivals.len()) {
+                            self.arrive(arrival)?;
+                        }
                         reply(self.heartbeat(&stream, time, by));
                     }
                     Ok(Request::Stop) | Err(_) => return self.stop(arrivals),
