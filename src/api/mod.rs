@@ -1,5 +1,6 @@
 //! HTTP: one file per resource. Everything answers JSON; what goes wrong is a problem document.
 
+mod control_log;
 mod events;
 mod health;
 mod matches;
@@ -46,6 +47,7 @@ pub fn router(live: Handle, limits: Limits) -> Router {
         .route("/v1/streams/{stream}/watermark", post(streams::watermark))
         .route("/v1/patterns", get(patterns::list).post(patterns::create))
         .route("/v1/patterns/{name}", get(patterns::get).put(patterns::put).delete(patterns::delete))
+        .route("/v1/control-log", get(control_log::get))
         .route("/v1/matches", get(matches::list))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)

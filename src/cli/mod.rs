@@ -5,6 +5,7 @@ pub mod check;
 pub mod completions;
 pub mod config;
 pub mod explain;
+pub mod export;
 pub mod fmt;
 pub mod load;
 mod logging;
@@ -40,6 +41,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Run scenario tests of patterns
     Test(test::Arguments),
+    /// Write what the service retains to files: events, or the control log
+    Export(export::ExportArgs),
     /// Check and show the settings of the service
     Config(config::ConfigArgs),
     /// Print a completion script for a shell
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Fmt(args) => fmt::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Test(args) => test::run(&args),
+        Command::Export(args) => export::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(&args),
     }

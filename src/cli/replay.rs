@@ -20,6 +20,7 @@ use crate::event::record::StreamSettings;
 use crate::event::time::duration_of;
 use crate::event::{TimeSpan, Timestamp};
 use crate::pattern::plan::Plan;
+use crate::pipeline::twin::{self, Twin};
 use crate::pipeline::{Failure, Input, Outputs, Progress, Replay, Summary};
 
 /// The stream of inputs that name none.
@@ -29,8 +30,17 @@ const DEFAULT_STREAM: &str = "events";
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
     /// A file of patterns
-    #[arg(short, long = "pattern", value_name = "FILE", required = true)]
+    #[arg(short, long = "pattern", value_name = "FILE", required_unless_present = "control_log")]
     patterns: Vec<PathBuf>,
+    /// The control log of a service (`sequor export control-log`): does again what it did, with its patterns and streams, over
+    /// inputs that are exports of its events (`sequor export events`), up to the frontier at the log's end
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "inputs",
+        conflicts_with_all = ["patterns", "format", "out_of_orderness", "time_field", "type_field"]
+    )]
+    control_log: Option<PathBuf>,
     /// Events as JSON lines or CSV, `-` for standard input; each input is a partition, of the stream `events` if none is
     /// named. Files that end in .gz or .zst are unpacked. Default: standard input
     #[arg(short, long = "input", value_name = "[STREAM=]FILE")]
@@ -81,6 +91,9 @@ enum InputFormat {
 
 /// Runs the replay.
 pub fn run(args: ReplayArgs) -> ExitCode {
+    if args.control_log.is_some() {
+        return run_again(args);
+    }
     let plans = match load::patterns(&args.patterns) {
         Ok(plans) => plans,
         Err(status) => return status,
@@ -137,9 +150,58 @@ pub fn run(args: ReplayArgs) -> ExitCode {
     let begun = Instant::now();
     let shows = !args.quiet && io::stderr().is_terminal();
     let result = with_progress(shows, &progress, total_bytes, begun, || replay.run(outputs));
+    told(args.quiet, result, begun)
+}
+
+/// Does again what a service did.
+fn run_again(args: ReplayArgs) -> ExitCode {
+    let inputs: Vec<(String, String)> =
+        args.inputs.iter().map(|file| (DEFAULT_STREAM.into(), file.clone())).collect();
+    if let Err(problem) = check_files(&args, &inputs) {
+        return fail(USAGE, problem);
+    }
+    if args.inputs.iter().any(|file| file == "-") {
+        return fail(
+            USAGE,
+            "exports of events are read once for each stream: give a file for standard input",
+        );
+    }
+    let log = args.control_log.as_deref().unwrap_or(Path::new("-"));
+    let text = match load::read(log) {
+        Ok(text) => text,
+        Err(error) => return fail(1, format!("cannot read the control log `{}`: {error}", log.display())),
+    };
+    let entries = match twin::entries(&text) {
+        Ok(entries) => entries,
+        Err(failure) => return fail(1, failure.to_string()),
+    };
+    let outputs = match open_outputs(&args) {
+        Ok(outputs) => outputs,
+        Err((file, error)) => return fail(1, format!("cannot write to `{file}`: {error}")),
+    };
+    let progress = Arc::new(Progress::default());
+    let twin = Twin {
+        entries,
+        files: args.inputs,
+        threads: args.threads.map_or_else(processors, usize::from),
+        batch_size: args.batch_size as usize,
+        max_buffered_events: args.max_buffered_events,
+        progress: Arc::clone(&progress),
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the summary tells how long it took; no output depends on it"
+    )]
+    let begun = Instant::now();
+    let shows = !args.quiet && io::stderr().is_terminal();
+    let result = with_progress(shows, &progress, None, begun, || twin.run(outputs));
+    told(args.quiet, result, begun)
+}
+
+fn told(quiet: bool, result: Result<Summary, Failure>, begun: Instant) -> ExitCode {
     match result {
         Ok(summary) => {
-            if !args.quiet {
+            if !quiet {
                 summarize(&summary, begun.elapsed());
             }
             ExitCode::SUCCESS

@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use super::config::SettingsArgs;
@@ -60,12 +61,14 @@ fn serve(settings: &Settings, live: &Live) -> io::Result<()> {
     };
     let router = api::router(live.handle().clone(), limits);
     let done = runtime.block_on(async {
+        // Whoever reads that it listens may ask it to stop at once.
+        let told = told_to_stop(live.handle().clone())?;
         let listener = tokio::net::TcpListener::bind(settings.server.listen).await?;
         let address = listener.local_addr()?;
         let mut out = io::stdout();
         writeln!(out, "listening on http://{address}")?;
         out.flush()?;
-        axum::serve(listener, router).with_graceful_shutdown(told_to_stop(live.handle().clone())).await
+        axum::serve(listener, router).with_graceful_shutdown(told).await
     });
     runtime.shutdown_background();
     done
@@ -93,6 +96,7 @@ fn stream(settings: &settings::Stream) -> StreamOptions {
             out_of_orderness: settings.out_of_orderness,
             max_time_jump: settings.max_time_jump,
             flushes: settings.silence == settings::Silence::Flush,
+            keeps_late: settings.late == LatePolicy::Output,
         },
         idle_timeout: settings.idle_timeout,
         silence: match settings.silence {
@@ -100,22 +104,18 @@ fn stream(settings: &settings::Stream) -> StreamOptions {
             settings::Silence::Hold => Silence::Hold,
             settings::Silence::Clock => Silence::Clock,
         },
-        keeps_late: settings.late == LatePolicy::Output,
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM, or until the service cannot go on.
-async fn told_to_stop(live: Handle) {
-    let interrupted = tokio::signal::ctrl_c();
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => _ = signal.recv().await,
-            Err(_) => std::future::pending().await,
+/// Waits for Ctrl-C or SIGTERM, or until the service cannot go on. From the call on, the signals no longer kill.
+fn told_to_stop(live: Handle) -> io::Result<impl Future<Output = ()>> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+            () = live.ended() => {}
         }
-    };
-    tokio::select! {
-        _ = interrupted => {}
-        () = terminated => {}
-        () = live.ended() => {}
-    }
+    })
 }

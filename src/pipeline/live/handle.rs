@@ -99,9 +99,10 @@ impl Handle {
         let arrivals = shared.arrivals.clone();
         let written = move |numbers: crate::journal::commit::Reply| match numbers {
             Ok(numbers) => {
-                reply(Ok(Appended { first: numbers.start, count }));
-                // Where the owner is gone, what is durable is taken after the next start.
+                // The owner has it before anybody knows: what is asked after the answer comes behind. Where the owner is
+                // gone, what is durable is taken after the next start.
                 let _ = arrivals.send(Arrival { stream: journal, first: numbers.start, lines });
+                reply(Ok(Appended { first: numbers.start, count }));
             }
             Err(error) => reply(Err(NotAppended::Storage(error))),
         };

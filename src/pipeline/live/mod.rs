@@ -7,6 +7,7 @@
 
 mod checkpoint;
 mod handle;
+mod mark;
 mod options;
 mod output;
 mod owner;
@@ -14,6 +15,9 @@ mod recovery;
 mod request;
 mod start;
 mod status;
+
+pub(crate) use mark::Marked;
+pub(crate) use recovery::{Declared, entries, idle};
 
 pub use handle::{Appended, Handle, NotAppended};
 pub use options::{Options, Silence, StreamOptions};

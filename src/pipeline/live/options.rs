@@ -37,8 +37,6 @@ pub struct StreamOptions {
     pub idle_timeout: Duration,
     /// What becomes of time when all are silent.
     pub silence: Silence,
-    /// Whether late events are kept, not only counted.
-    pub keeps_late: bool,
 }
 
 /// What becomes of time when all partitions are silent.

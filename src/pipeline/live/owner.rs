@@ -7,13 +7,14 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, select};
 
-use super::super::decision::{Change, Decision, Entry, OldState, What};
+use super::super::decision::{Change, Decision, Entry, OldState, StreamDeclaration, What};
 use super::super::failure::Failure;
 use super::super::merger::{Merger, Taker, plan_of};
 use super::super::registry::Registry;
 use super::super::shard::{Cut, Step};
 use super::checkpoint::{self, Cut as Checkpoint, Done, Installed, Part};
 use super::handle::{Arrival, Shared};
+use super::mark::Mark;
 use super::options::{Silence, StreamOptions};
 use super::output::Reject;
 use super::request::{ChangeRequest, Decided, Effective, Refusal, Request};
@@ -44,6 +45,7 @@ pub(super) struct Owner {
     pub(super) streams: Vec<Watched>,
     pub(super) checkpoints: Checkpoints,
     pub(super) shared: Arc<Shared>,
+    pub(super) mark: Mark,
 }
 
 /// When checkpoints are made.
@@ -65,6 +67,8 @@ pub(super) struct Watched {
     pub(super) options: StreamOptions,
     /// When its last lines came.
     pub(super) heard: Instant,
+    /// Whether it is set. Of one that was once, the events are still there.
+    pub(super) is_wanted: bool,
 }
 
 /// The shards' channels.
@@ -120,6 +124,10 @@ impl Owner {
                         reply(self.change(changes, effective, by));
                     }
                     Ok(Request::Heartbeat(stream, time, by, reply)) => {
+                        // It is about what comes after all that was answered before it.
+                        for arrival in arrivals.try_iter().take(arrivals.len()) {
+                            self.arrive(arrival)?;
+                        }
                         reply(self.heartbeat(&stream, time, by));
                     }
                     Ok(Request::Stop) | Err(_) => return self.stop(arrivals),
@@ -140,7 +148,29 @@ impl Owner {
         Ok(())
     }
 
-    fn arrive(&mut self, arrival: Arrival) -> Result<(), Failure> {
+    /// Takes note of how streams are to be read from now on, where that has changed.
+    pub(super) fn declare(
+        &mut self,
+        known: &BTreeMap<String, StreamDeclaration>,
+        wanted: &[StreamOptions],
+    ) -> Result<(), Failure> {
+        for StreamOptions { name, declaration, .. } in wanted {
+            if known.get(name) == Some(declaration) {
+                continue;
+            }
+            let Some(stream) = self.merger.stream(name) else { continue };
+            let decision = Decision::Stream {
+                stream: name.clone(),
+                offset: self.merger.streams()[stream].next,
+                floor: self.merger.ingest().frontier(),
+                settings: declaration.clone(),
+            };
+            self.decide("config", decision).map_err(Failure::Decision)?;
+        }
+        self.go_on()
+    }
+
+    pub(super) fn arrive(&mut self, arrival: Arrival) -> Result<(), Failure> {
         let Arrival { stream, first, lines } = arrival;
         self.streams[stream].heard = now();
         if self.merger.streams()[stream].is_idle {
@@ -155,9 +185,10 @@ impl Owner {
     /// Takes partitions out of the minimum that have been silent for long.
     fn silence(&mut self) -> Result<(), Failure> {
         for stream in 0..self.streams.len() {
-            let Watched { options, heard } = &self.streams[stream];
+            let Watched { options, heard, is_wanted } = &self.streams[stream];
             let state = &self.merger.streams()[stream];
-            if state.is_idle || heard.elapsed() < options.idle_timeout || self.only_holds(stream) {
+            let is_silent = !is_wanted || heard.elapsed() >= options.idle_timeout;
+            if state.is_idle || !is_silent || self.only_holds(stream) {
                 continue;
             }
             let idle = Decision::Idle { stream: state.name.clone(), offset: state.next };
@@ -355,9 +386,10 @@ impl Owner {
     fn pass_rejected(&mut self) -> Result<(), Failure> {
         let (mut lines, mut meta) = (Vec::new(), String::new());
         for rejected in self.merger.rejected() {
-            let stream = &self.streams[rejected.stream as usize].options;
+            let stream = &self.merger.streams()[rejected.stream as usize];
+            let declared = stream.declaration_of(rejected.offset);
             let kind = match rejected.kind {
-                RejectedKind::Late { .. } if !stream.keeps_late => continue,
+                RejectedKind::Late { .. } if !declared.keeps_late => continue,
                 RejectedKind::Late { .. } => "late",
                 RejectedKind::Dead(_) => "dead_letter",
             };
@@ -408,10 +440,14 @@ impl Owner {
             waiting: self.merger.ingest().waiting(),
             counters: self.merger.ingest().counters(),
             failure,
+            decisions: self.control.next(),
+            taken: self.merger.streams().iter().map(|stream| (stream.name.clone(), stream.next)).collect(),
             registry: Arc::clone(&self.registry),
             streams: BTreeMap::new(),
         };
-        for number in 0..self.streams.len() {
+        self.mark.note(&status);
+        // A stream that is not set any more is none for those who look.
+        for number in (0..self.streams.len()).filter(|&number| self.streams[number].is_wanted) {
             let watermark = self.merger.ingest().watermark_of(number);
             let stream = &self.merger.streams()[number];
             let told = StreamStatus {

@@ -9,23 +9,25 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, RwLock};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use tokio::sync::Notify;
 use tracing::info;
 
 use super::super::collect::collect;
-use super::super::decision::{Decision, Entry, StreamDeclaration};
+use super::super::decision::StreamDeclaration;
 use super::super::failure::Failure;
 use super::super::merger::Merger;
 use super::super::progress::Progress;
 use super::super::shard;
 use super::checkpoint::{self, Needed, Part};
 use super::handle::{Handle, Shared};
-use super::options::Options;
+use super::mark::Mark;
+use super::options::{Options, Silence, StreamOptions};
 use super::output::{Matches, OutputLog, log_rejected};
 use super::owner::{Checkpoints, Owner, Shards, Watched, now};
-use super::recovery::{self, declared, entries};
+use super::recovery::{self, Declared, entries};
 use super::request::Request;
 use super::status::Status;
 use crate::engine::Engine;
@@ -33,7 +35,7 @@ use crate::event::Schema;
 use crate::event::decode::Decoder;
 use crate::event::key::KeyHasher;
 use crate::journal::commit::{GroupCommit, Limits};
-use crate::journal::{self, Journal, JournalError, NewRecord, Opened};
+use crate::journal::{self, Journal, JournalError, Opened};
 use crate::state::{self, SledStore};
 
 /// Steps that may wait for a shard, and pieces of output that may wait to be put into order.
@@ -103,29 +105,24 @@ impl Live {
             opened.push((name, found));
             Ok(journal)
         };
-        let mut control = open("control".to_owned())?;
+        let control = open("control".to_owned())?;
         let matches = open("matches".to_owned())?;
         let rejected = open("rejected".to_owned())?;
-        let mut known = entries(control.tail()).map_err(StartError::Recovery)?;
+        let known = entries(control.tail()).map_err(StartError::Recovery)?;
 
-        let mut declarations = declared(&known);
-        let mut journals = Vec::new();
-        let mut streams = Vec::new();
-        let mut wanted = options.streams.clone();
-        wanted.sort_by(|a, b| a.name.cmp(&b.name));
-        for stream in &wanted {
-            let journal = open(format!("streams/{}", stream.name))?;
-            if declarations.get(&stream.name) != Some(&stream.declaration) {
-                let entry = declaration(&mut control, &journal, &stream.name, &stream.declaration)?;
-                declarations.insert(stream.name.clone(), stream.declaration.clone());
-                known.push(entry);
-            }
-            streams.push((stream.name.clone(), stream.declaration.clone()));
-            journals.push(journal);
+        let Declared { first, last } = Declared::of(&known);
+        let watched = watched(&options.streams, &last);
+        let (mut journals, mut streams) = (Vec::new(), Vec::new());
+        for Watched { options, .. } in &watched {
+            journals.push(open(format!("streams/{}", options.name))?);
+            let declaration = first.get(&options.name).unwrap_or(&options.declaration);
+            streams.push((options.name.clone(), declaration.clone()));
         }
 
         let logs = journals.iter().map(|journal| journal.tail().clone()).collect::<Vec<_>>();
-        let places = wanted.iter().map(|stream| stream.name.clone()).zip(logs.iter().cloned().enumerate());
+        let places = watched.iter().zip(logs.iter().cloned().enumerate());
+        let places = places.filter(|(stream, _)| stream.is_wanted);
+        let places = places.map(|(stream, place)| (stream.options.name.clone(), place)).collect();
         let io = |error| StartError::Io(dir.clone(), error);
         let recovery = StartError::Recovery;
         let (store, state) = SledStore::open(&dir.join("state"), state::Options::default())
@@ -173,9 +170,9 @@ impl Live {
             collect(&from_shards, &mut matches, &Progress::default())
         };
         others.push(named("collect", collecting).map_err(io)?);
-        let checks = wanted
+        let checks = watched
             .iter()
-            .map(|stream| Decoder::new(&Schema::default(), &stream.declaration.settings()))
+            .map(|stream| Decoder::new(&Schema::default(), &stream.options.declaration.settings()))
             .collect();
         let (rejects, from_owner) = bounded(ARRIVALS_LEN);
         let told = parts.clone();
@@ -198,7 +195,7 @@ impl Live {
         let (requests, wishes) = bounded(REQUESTS_LEN);
         let shared = Arc::new(Shared {
             events: events.submitter(),
-            streams: places.map(|(name, place)| (name, place)).collect::<BTreeMap<_, _>>(),
+            streams: places,
             checks,
             has_ended: AtomicBool::new(false),
             ended: Notify::new(),
@@ -225,14 +222,16 @@ impl Live {
             registry: Arc::default(),
             max_patterns: options.max_patterns,
             rejects,
-            streams: wanted.into_iter().map(|options| Watched { options, heard: now() }).collect(),
+            streams: watched,
             checkpoints,
             shared: Arc::clone(&shared),
+            mark: Mark::new(&dir),
         };
-        let lines = owner.recover(&known, found.as_ref(), &logs).map_err(recovery)?;
+        let lines = owner.recover(&known, found.as_ref(), &last, &logs).map_err(recovery)?;
         if lines > 0 {
             info!(lines, "lines were read again");
         }
+        owner.declare(&last, &options.streams).map_err(recovery)?;
         let ends = Ends(Arc::clone(&shared));
         let owning = move || {
             let _ends = ends;
@@ -280,23 +279,24 @@ impl Drop for Ends {
     }
 }
 
-/// Writes that a stream is read in this way from its next line on.
-fn declaration(
-    control: &mut Journal,
-    journal: &Journal,
-    stream: &str,
-    settings: &StreamDeclaration,
-) -> Result<Entry, StartError> {
-    let decision = Decision::Stream {
-        stream: stream.to_owned(),
-        offset: journal.next(),
-        floor: None,
-        settings: settings.clone(),
-    };
-    let entry = Entry { sequence: control.next(), at: 0, by: "config".to_owned(), decision };
-    let body = serde_json::to_vec(&entry).unwrap_or_default();
-    control.append(&[NewRecord { count: 1, meta: b"", body: &body }]).map_err(StartError::Journal)?;
-    Ok(entry)
+/// The streams that are set and those that were once, by name.
+fn watched(wanted: &[StreamOptions], declared: &BTreeMap<String, StreamDeclaration>) -> Vec<Watched> {
+    let set =
+        wanted.iter().map(|options| Watched { options: options.clone(), heard: now(), is_wanted: true });
+    let gone = declared.iter().filter(|(name, _)| wanted.iter().all(|stream| stream.name != **name));
+    let gone = gone.map(|(name, declaration)| Watched {
+        options: StreamOptions {
+            name: name.clone(),
+            declaration: declaration.clone(),
+            idle_timeout: Duration::ZERO,
+            silence: Silence::Hold,
+        },
+        heard: now(),
+        is_wanted: false,
+    });
+    let mut all: Vec<Watched> = set.chain(gone).collect();
+    all.sort_by(|a, b| a.options.name.cmp(&b.options.name));
+    all
 }
 
 fn named<T: Send + 'static>(
