@@ -1,5 +1,7 @@
 //! HTTP: one file per resource. Everything answers JSON; what goes wrong is a problem document.
 
+pub mod auth;
+mod edge;
 mod events;
 mod health;
 mod matches;
@@ -10,9 +12,11 @@ mod streams;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 
 use crate::pipeline::live::Handle;
+use auth::Guard;
 
 /// What routes need.
 #[derive(Clone)]
@@ -35,7 +39,7 @@ pub struct Limits {
 }
 
 /// The routes over a running service.
-pub fn router(live: Handle, limits: Limits) -> Router {
+pub fn router(live: Handle, limits: Limits, guard: Guard) -> Router {
     let bytes = limits.body_bytes;
     let api = Api(Arc::new(Inner { live, limits }));
     Router::new()
@@ -50,5 +54,7 @@ pub fn router(live: Handle, limits: Limits) -> Router {
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(axum::extract::DefaultBodyLimit::max(bytes))
+        .layer(from_fn_with_state(Arc::new(guard), auth::guard))
+        .layer(from_fn(edge::headers))
         .with_state(api)
 }

@@ -12,6 +12,7 @@ pub mod replay;
 pub mod scenario;
 pub mod serve;
 pub mod test;
+pub mod token;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Run scenario tests of patterns
     Test(test::Arguments),
+    /// Make, list and remove the tokens that let others use the service
+    Token(token::TokenArgs),
     /// Check and show the settings of the service
     Config(config::ConfigArgs),
     /// Print a completion script for a shell
@@ -55,6 +58,7 @@ pub fn main() -> ExitCode {
         Command::Fmt(args) => fmt::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Test(args) => test::run(&args),
+        Command::Token(args) => token::run(args),
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(&args),
     }

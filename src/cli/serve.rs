@@ -8,8 +8,9 @@ use tracing::{info, warn};
 
 use super::config::SettingsArgs;
 use super::load::Color;
-use super::{IO, fail, logging};
+use super::{IO, fail, logging, token};
 use crate::api;
+use crate::api::auth::{Guard, Tokens};
 use crate::config::settings::{self, LatePolicy, Settings};
 use crate::pipeline::decision::StreamDeclaration;
 use crate::pipeline::live::{Handle, Live, Options, Silence, StreamOptions};
@@ -58,7 +59,14 @@ fn serve(settings: &Settings, live: &Live) -> io::Result<()> {
         line_bytes: settings.server.max_line.0 as usize,
         pattern_bytes: settings.server.max_pattern_text.0 as usize,
     };
-    let router = api::router(live.handle().clone(), limits);
+    let guard = Guard {
+        tokens: settings.auth.enabled.then(|| Tokens::of(token::file(settings))),
+        own_host_only: !settings.auth.enabled && settings.server.listen.ip().is_loopback(),
+    };
+    if let Some(why) = guard.tokens.as_ref().and_then(Tokens::problem) {
+        warn!(reason = why, "nobody is let in");
+    }
+    let router = api::router(live.handle().clone(), limits, guard);
     let done = runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind(settings.server.listen).await?;
         let address = listener.local_addr()?;
