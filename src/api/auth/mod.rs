@@ -11,7 +11,7 @@ pub use file::{TokenFile, Tokens, TokensError, Unknown};
 pub use guard::Guard;
 pub(super) use guard::{guard, may_change};
 pub use role::Role;
-pub(super) use token::hex;
+
 pub use token::{Actor, Secret, Token, hash_of};
 
 #[expect(clippy::disallowed_methods, reason = "tokens expire by the clock; no output depends on it")]

@@ -68,7 +68,7 @@ pub fn hash_of(secret: &str) -> String {
 }
 
 /// Bytes in hexadecimal.
-pub(in crate::api) fn hex(bytes: &[u8]) -> String {
+fn hex(bytes: &[u8]) -> String {
     use fmt::Write;
     bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         // Writing to a string cannot fail.
