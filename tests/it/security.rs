@@ -7,7 +7,14 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, SignatureScheme, StreamOwned};
 use sequor::api::auth::Role;
 use sequor::api::auth::table::RULES;
 
@@ -63,8 +70,9 @@ impl Service {
 
 impl Drop for Service {
     fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
@@ -234,4 +242,120 @@ fn listening_for_others_takes_tokens_and_tls_however_it_is_set() {
         assert!(status == 78 && told.contains("C110"), "{flags:?} {env:?}: {told}");
     }
     assert_eq!(run(&["--listen", "0.0.0.0:0"], &[("SEQUOR__SERVER__ALLOW_INSECURE", "true")]).0, 0);
+}
+
+/// Takes any certificate, and the test looks at which it was.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for AnyCertificate {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, cert, signed, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// The first line of the answer to a request over TLS, and the certificate.
+fn ask_over_tls(address: &str) -> (String, CertificateDer<'static>) {
+    let provider = Arc::new(ring::default_provider());
+    let config = ClientConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").unwrap();
+    let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut stream = StreamOwned::new(connection, TcpStream::connect(address).unwrap());
+    stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+    let mut line = String::new();
+    BufReader::new(&mut stream).read_line(&mut line).unwrap();
+    let certificate = stream.conn.peer_certificates().unwrap()[0].clone();
+    (line.trim().to_owned(), certificate.into_owned())
+}
+
+fn signal(service: &Service, name: &str) {
+    let id = service.child.id().to_string();
+    assert!(Command::new("kill").args([name, &id]).status().unwrap().success());
+}
+
+#[test]
+fn a_certificate_is_read_again_a_hundred_times_and_no_request_fails() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    let of = |name: &str, part: &str| {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/tls/{name}.{part}.pem"))
+    };
+    let put = |name: &str| {
+        for part in ["cert", "key"] {
+            fs::copy(of(name, part), dir.join(part)).unwrap();
+        }
+    };
+    put("a");
+    let path = |part: &str| dir.join(part).to_str().unwrap().to_owned();
+    let (cert, key) = (path("cert"), path("key"));
+    let service =
+        Service::start(dir, &[("SEQUOR__SERVER__TLS__CERT", &cert), ("SEQUOR__SERVER__TLS__KEY", &key)]);
+    let certificates = ["a", "b"].map(|name| CertificateDer::from_pem_file(of(name, "cert")).unwrap());
+    let is_done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            while !is_done.load(Relaxed) {
+                assert_eq!(ask_over_tls(&service.address).0, "HTTP/1.1 200 OK");
+            }
+        });
+        for round in 1..=100 {
+            put(["a", "b"][round % 2]);
+            signal(&service, "-HUP");
+            let is_new = || ask_over_tls(&service.address).1 == certificates[round % 2];
+            assert!((0..1_000).any(|_| is_new()), "the certificate of round {round} never came");
+        }
+        // What cannot be used leaves the last one.
+        fs::write(&key, "no key").unwrap();
+        signal(&service, "-HUP");
+        assert_eq!(ask_over_tls(&service.address).1, certificates[0]);
+        is_done.store(true, Relaxed);
+        asking.join().unwrap();
+    });
+}
+
+#[test]
+fn the_service_ends_although_connections_are_open() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut service = Service::start(dir.path(), &[]);
+    let idle = TcpStream::connect(&service.address).unwrap();
+    let mut half = TcpStream::connect(&service.address).unwrap();
+    half.write_all(b"POST /v1/patterns HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\npat").unwrap();
+    assert_eq!(service.ask("GET", "/livez", &[], "").0, 200);
+    signal(&service, "-TERM");
+    assert!(service.child.wait().unwrap().success());
+    drop((idle, half));
 }
