@@ -28,7 +28,11 @@ struct Service {
 
 impl Service {
     fn start(dir: &Path, settings: &[(&str, &str)]) -> Service {
-        let mut child = Command::new(PROGRAM)
+        Service::run(Command::new(PROGRAM), dir, settings)
+    }
+
+    fn run(mut program: Command, dir: &Path, settings: &[(&str, &str)]) -> Service {
+        let mut child = program
             .args(["serve", "--listen", "127.0.0.1:0", "--data"])
             .arg(dir)
             .current_dir(dir)
@@ -358,4 +362,55 @@ fn the_service_ends_although_connections_are_open() {
     signal(&service, "-TERM");
     assert!(service.child.wait().unwrap().success());
     drop((idle, half));
+}
+
+/// Stands for a full disk: files may not grow beyond a size, until the limit is taken away.
+#[test]
+fn a_service_that_cannot_write_says_so_and_goes_on_once_it_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -S -f 32; exec \"$0\" \"$@\"", PROGRAM]);
+    let silence =
+        [("SEQUOR__STREAMS__0__IDLE_TIMEOUT", "50ms"), ("SEQUOR__STREAMS__0__OUT_OF_ORDERNESS", "0s")];
+    let service = Service::run(limited, dir.path(), &silence);
+    let mut next = 0;
+    let mut post = |service: &Service| {
+        // Lines that do not compress to nothing.
+        let noise: String =
+            (0..40u64).map(|i| format!("{:x}", (next + i).wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect();
+        next += 1;
+        let line = format!("{{\"ts\":{next},\"type\":\"x\",\"noise\":\"{noise}\"}}\n");
+        service.ask("POST", "/v1/streams/events/events", &["Content-Type: application/x-ndjson"], &line)
+    };
+    let mut taken = 0;
+    let refused = loop {
+        let (status, head, body) = post(&service);
+        match status {
+            200 => taken += 1,
+            _ => break (status, head, body),
+        }
+        assert!(taken < 1_000, "the limit was never reached");
+    };
+    assert_eq!(refused.0, 503, "{refused:?}");
+    assert!(refused.1.contains("retry-after") && refused.2.contains("/problems/storage"), "{refused:?}");
+    let (status, _, body) = service.ask("GET", "/readyz", &[], "");
+    assert!(status == 503 && body.contains("/problems/storage"), "{status} {body}");
+    assert_eq!(service.ask("GET", "/livez", &[], "").0, 200);
+    let id = service.child.id().to_string();
+    let given = Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited:"]).status();
+    if !given.is_ok_and(|status| status.success()) {
+        println!("skipped: the limit cannot be taken away here");
+        return;
+    }
+    let wait = || std::thread::sleep(std::time::Duration::from_millis(50));
+    while service.ask("GET", "/readyz", &[], "").0 != 200 {
+        wait();
+    }
+    assert_eq!(post(&service).0, 200);
+    // What was taken is there, each once, and what was refused is not.
+    let streams = || service.ask("GET", "/v1/streams", &[], "").2;
+    while !streams().contains(&format!("\"events\":{}", taken + 1)) {
+        wait();
+    }
+    assert!(streams().contains(&format!("\"next_offset\":{}", taken + 1)), "{}", streams());
 }

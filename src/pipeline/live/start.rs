@@ -1,6 +1,6 @@
 //! Starting and stopping a live service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -171,6 +171,7 @@ impl Live {
             matches: match_tail,
             rejected: rejected_tail,
             control: control.tail().clone(),
+            unwritable: RwLock::new(None),
         });
         let mut owner = Owner {
             merger,
@@ -179,8 +180,12 @@ impl Live {
             registry: Arc::default(),
             max_patterns: options.max_patterns,
             rejects,
-            streams: wanted.into_iter().map(|options| Watched { options, heard: now() }).collect(),
+            streams: wanted
+                .into_iter()
+                .map(|options| Watched { options, heard: now(), held: VecDeque::new() })
+                .collect(),
             shared: Arc::clone(&shared),
+            retry_at: now(),
         };
         owner.recover(&known, logs).map_err(StartError::Recovery)?;
         let ends = Ends(Arc::clone(&shared));
