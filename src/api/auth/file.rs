@@ -106,7 +106,8 @@ impl TokenFile {
         let io = |error| TokensError::Io(self.0.clone(), error);
         let dir = self.0.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
         fs::create_dir_all(dir).map_err(io)?;
-        let private = |path: &Path| File::options().write(true).create(true).mode(0o600).open(path);
+        let private =
+            |path: &Path| File::options().write(true).create(true).truncate(true).mode(0o600).open(path);
         let lock = private(&self.0.with_extension("lock")).map_err(io)?;
         lock.lock().map_err(io)?;
         let mut tokens = self.read()?;

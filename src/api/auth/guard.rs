@@ -25,7 +25,8 @@ pub struct Guard {
 /// A request that is refused, and what is to be said with it.
 struct Refused {
     problem: Problem,
-    header: Option<(header::HeaderName, HeaderValue)>,
+    /// In a box, for errors are to be small.
+    header: Option<Box<(header::HeaderName, HeaderValue)>>,
 }
 
 impl From<Problem> for Refused {
@@ -37,7 +38,7 @@ impl From<Problem> for Refused {
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let mut response = self.problem.into_response();
-        response.headers_mut().extend(self.header);
+        response.headers_mut().extend(self.header.map(|header| *header));
         response
     }
 }
@@ -135,17 +136,19 @@ fn unauthorized(detail: &str, error: Option<&str>) -> Refused {
     };
     Refused {
         problem: Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail),
-        header: HeaderValue::try_from(challenge).ok().map(|value| (header::WWW_AUTHENTICATE, value)),
+        header: HeaderValue::try_from(challenge)
+            .ok()
+            .map(|value| Box::new((header::WWW_AUTHENTICATE, value))),
     }
 }
 
 fn forbidden(detail: String) -> Refused {
     Refused {
         problem: Problem::new(StatusCode::FORBIDDEN, "forbidden", detail),
-        header: Some((
+        header: Some(Box::new((
             header::WWW_AUTHENTICATE,
             HeaderValue::from_static("Bearer realm=\"sequor\", error=\"insufficient_scope\""),
-        )),
+        ))),
     }
 }
 
@@ -158,7 +161,7 @@ fn no_rule(method: &Method, path: &str) -> Refused {
                 "method",
                 format!("`{path}` does not take {method}, but {methods}"),
             ),
-            header: HeaderValue::try_from(methods).ok().map(|value| (header::ALLOW, value)),
+            header: HeaderValue::try_from(methods).ok().map(|value| Box::new((header::ALLOW, value))),
         },
         None => {
             tracing::error!(path, "a route has no row in the table of routes (this is a defect of sequor)");

@@ -15,8 +15,6 @@ pub struct Rule {
     pub least: Option<Role>,
     /// What the scope of a token is about.
     pub scope: Scope,
-    /// Whether each use is written to the audit log, also where it succeeds. Refused ones of all that change something are.
-    pub audited: bool,
 }
 
 /// What the scope of a token is about.
@@ -31,20 +29,19 @@ pub enum Scope {
 }
 
 const fn open(path: &'static str) -> Rule {
-    Rule { method: "GET", path, least: None, scope: Scope::None, audited: false }
+    Rule { method: "GET", path, least: None, scope: Scope::None }
 }
 
 const fn read(path: &'static str) -> Rule {
-    Rule { method: "GET", path, least: Some(Role::Viewer), scope: Scope::None, audited: false }
+    Rule { method: "GET", path, least: Some(Role::Viewer), scope: Scope::None }
 }
 
-/// Events and heartbeats are in logs of their own.
 const fn ingest(path: &'static str) -> Rule {
-    Rule { method: "POST", path, least: Some(Role::Ingest), scope: Scope::Stream, audited: false }
+    Rule { method: "POST", path, least: Some(Role::Ingest), scope: Scope::Stream }
 }
 
 const fn edit(method: &'static str, path: &'static str) -> Rule {
-    Rule { method, path, least: Some(Role::Editor), scope: Scope::Pattern, audited: true }
+    Rule { method, path, least: Some(Role::Editor), scope: Scope::Pattern }
 }
 
 /// All routes.
