@@ -13,6 +13,7 @@ pub mod replay;
 pub mod scenario;
 pub mod serve;
 pub mod test;
+pub mod token;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -43,6 +44,8 @@ enum Command {
     Test(test::Arguments),
     /// Write what the service retains to files: events, or the control log
     Export(export::ExportArgs),
+    /// Make, list and remove the tokens that let others use the service
+    Token(token::TokenArgs),
     /// Check and show the settings of the service
     Config(config::ConfigArgs),
     /// Print a completion script for a shell
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Test(args) => test::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Token(args) => token::run(args),
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(&args),
     }

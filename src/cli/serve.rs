@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use tokio::signal::unix::{SignalKind, signal};
@@ -9,8 +10,11 @@ use tracing::{info, warn};
 
 use super::config::SettingsArgs;
 use super::load::Color;
-use super::{IO, fail, logging};
+use super::{IO, fail, logging, token};
 use crate::api;
+use crate::api::auth::{Guard, Tokens};
+use crate::api::server;
+use crate::api::tls::Certificate;
 use crate::config::settings::{self, LatePolicy, Settings};
 use crate::pipeline::decision::StreamDeclaration;
 use crate::pipeline::live::{Handle, Live, Options, Silence, StreamOptions};
@@ -53,22 +57,39 @@ pub fn run(args: ServeArgs) -> ExitCode {
 }
 
 fn serve(settings: &Settings, live: &Live) -> io::Result<()> {
+    let certificate = match &settings.server.tls {
+        Some(tls) => {
+            let read = Certificate::read(tls.cert.clone(), tls.key.clone()).map_err(io::Error::other)?;
+            Some(Arc::new(read))
+        }
+        None => None,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let limits = api::Limits {
         body_bytes: settings.server.max_body.0 as usize,
         line_bytes: settings.server.max_line.0 as usize,
         pattern_bytes: settings.server.max_pattern_text.0 as usize,
+        request_time: settings.server.request_timeout,
     };
-    let router = api::router(live.handle().clone(), limits);
+    let guard = Guard {
+        tokens: settings.auth.enabled.then(|| Tokens::of(token::file(settings))),
+        own_host_only: !settings.auth.enabled && settings.server.listen.ip().is_loopback(),
+    };
+    if let Some(why) = guard.tokens.as_ref().and_then(Tokens::problem) {
+        warn!(reason = why, "nobody is let in");
+    }
+    let router = api::router(live.handle().clone(), limits, guard);
     let done = runtime.block_on(async {
         // Whoever reads that it listens may ask it to stop at once.
         let told = told_to_stop(live.handle().clone())?;
         let listener = tokio::net::TcpListener::bind(settings.server.listen).await?;
         let address = listener.local_addr()?;
         let mut out = io::stdout();
-        writeln!(out, "listening on http://{address}")?;
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        writeln!(out, "listening on {scheme}://{address}")?;
         out.flush()?;
-        axum::serve(listener, router).with_graceful_shutdown(told).await
+        server::serve(listener, router, certificate, settings.server.max_connections, told).await;
+        Ok(())
     });
     runtime.shutdown_background();
     done

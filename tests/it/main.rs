@@ -29,6 +29,7 @@ mod powerloss;
 mod rare;
 mod saved;
 mod scenarios;
+mod security;
 mod serving;
 mod sets;
 mod state;

@@ -1,6 +1,6 @@
 //! Starting and stopping a live service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -205,6 +205,7 @@ impl Live {
             matches: match_tail,
             rejected: rejected_tail,
             control: control.tail().clone(),
+            unwritable: RwLock::new(None),
         });
         let checkpoints = Checkpoints {
             interval: options.checkpoint_interval,
@@ -226,6 +227,7 @@ impl Live {
             checkpoints,
             shared: Arc::clone(&shared),
             mark: Mark::new(&dir),
+            retry_at: now(),
         };
         let lines = owner.recover(&known, found.as_ref(), &last, &logs).map_err(recovery)?;
         if lines > 0 {
@@ -281,8 +283,12 @@ impl Drop for Ends {
 
 /// The streams that are set and those that were once, by name.
 fn watched(wanted: &[StreamOptions], declared: &BTreeMap<String, StreamDeclaration>) -> Vec<Watched> {
-    let set =
-        wanted.iter().map(|options| Watched { options: options.clone(), heard: now(), is_wanted: true });
+    let set = wanted.iter().map(|options| Watched {
+        options: options.clone(),
+        heard: now(),
+        held: VecDeque::new(),
+        is_wanted: true,
+    });
     let gone = declared.iter().filter(|(name, _)| wanted.iter().all(|stream| stream.name != **name));
     let gone = gone.map(|(name, declaration)| Watched {
         options: StreamOptions {
@@ -292,6 +298,7 @@ fn watched(wanted: &[StreamOptions], declared: &BTreeMap<String, StreamDeclarati
             silence: Silence::Hold,
         },
         heard: now(),
+        held: VecDeque::new(),
         is_wanted: false,
     });
     let mut all: Vec<Watched> = set.chain(gone).collect();
