@@ -14,6 +14,7 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{USAGE, fail, load, say};
+use crate::connect::export::Exported;
 use crate::connect::{self, Source};
 use crate::event::decode::Format;
 use crate::event::record::StreamSettings;
@@ -41,8 +42,8 @@ pub struct ReplayArgs {
         conflicts_with_all = ["patterns", "format", "out_of_orderness", "time_field", "type_field"]
     )]
     control_log: Option<PathBuf>,
-    /// Events as JSON lines or CSV, `-` for standard input; each input is a partition, of the stream `events` if none is
-    /// named. Files that end in .gz or .zst are unpacked. Default: standard input
+    /// Events as JSON lines or CSV, or an export of a service's events; `-` for standard input. Each input is a partition, of
+    /// the stream `events` if none is named. Files that end in .gz or .zst are unpacked. Default: standard input
     #[arg(short, long = "input", value_name = "[STREAM=]FILE")]
     inputs: Vec<String>,
     /// How events are written; CSV has a header, whose names are the fields. Default: csv for files that end in .csv (or
@@ -111,16 +112,16 @@ pub fn run(args: ReplayArgs) -> ExitCode {
     let mut total_bytes = Some(0);
     for (stream, file) in named {
         let source = match args.format {
-            None => connect::file::open(&file),
-            Some(InputFormat::Jsonl) => connect::file::open_as(&file, Format::JsonLines),
-            Some(InputFormat::Csv) => connect::file::open_as(&file, Format::Csv),
+            None => open(&stream, &file),
+            Some(InputFormat::Jsonl) => lines(connect::file::open_as(&file, Format::JsonLines)),
+            Some(InputFormat::Csv) => lines(connect::file::open_as(&file, Format::Csv)),
         };
         match source {
             Ok(source) => {
                 let size = std::fs::metadata(&file).ok().filter(|m| m.is_file()).map(|m| m.len());
                 total_bytes = total_bytes.zip(size).map(|(a, b)| a + b);
                 let name = if file == "-" { "standard input".into() } else { format!("`{file}`") };
-                inputs.push(Input { stream, name, source: Box::new(source) as Box<dyn Source> });
+                inputs.push(Input { stream, name, source });
             }
             Err(error) => return fail(1, format!("cannot open the input `{file}`: {error}")),
         }
@@ -210,6 +211,21 @@ fn told(quiet: bool, result: Result<Summary, Failure>, begun: Instant) -> ExitCo
         Err(Failure::Write(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => fail(1, failure.to_string()),
     }
+}
+
+/// An input by its name and, if it is a file, by how it begins: of an export, the lines of the stream.
+fn open(stream: &str, file: &str) -> io::Result<Box<dyn Source>> {
+    // What cannot be read as one is told by whoever reads it as lines.
+    if Path::new(file).is_file()
+        && let Ok(Some(exported)) = Exported::open(file, stream)
+    {
+        return Ok(Box::new(exported));
+    }
+    lines(connect::file::open(file))
+}
+
+fn lines(opened: io::Result<connect::file::Lines>) -> io::Result<Box<dyn Source>> {
+    opened.map(|lines| Box::new(lines) as Box<dyn Source>)
 }
 
 /// As many as there are, within reason.

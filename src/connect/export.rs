@@ -2,11 +2,19 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, Read, Write};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
+
+use super::{Source, Stretch};
+
+/// Lines are passed on together up to this size, in bytes.
+const STRETCH_BYTES: usize = 256 << 10;
+
+/// How much of a file is looked at to see whether it is an export, in bytes.
+const FIRST_BYTES: u64 = 64 << 20;
 
 /// A record of an export.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,4 +91,53 @@ impl<'a> Record<'a> {
 /// The lines of a file, or of standard input for `-`; unpacked where its name says that it is packed.
 pub fn open(path: &str) -> io::Result<Box<dyn BufRead + Send>> {
     Ok(Box::new(io::BufReader::with_capacity(256 << 10, super::file::reader(path)?)))
+}
+
+/// The lines of one stream of an export, as a source.
+pub struct Exported {
+    reader: Box<dyn BufRead + Send>,
+    stream: String,
+    bytes: u64,
+}
+
+impl Exported {
+    /// The lines of a stream; none where the file is no export, by its first line.
+    pub fn open(path: &str, stream: &str) -> io::Result<Option<Exported>> {
+        let mut first = Vec::new();
+        open(path)?.take(FIRST_BYTES).read_until(b'\n', &mut first)?;
+        let stream = stream.to_owned();
+        Record::read(first.trim_ascii())
+            .is_ok()
+            .then(|| Ok(Exported { reader: open(path)?, stream, bytes: 0 }))
+            .transpose()
+    }
+}
+
+impl Source for Exported {
+    fn next(&mut self) -> io::Result<Option<Stretch>> {
+        let (mut lines, mut line) = (Vec::new(), Vec::new());
+        let bad = |why: String| io::Error::other(format!("a line is no record of an export: {why}"));
+        while lines.len() < STRETCH_BYTES {
+            line.clear();
+            let read = self.reader.read_until(b'\n', &mut line)?;
+            if read == 0 {
+                break;
+            }
+            self.bytes += read as u64;
+            let text = line.trim_ascii();
+            if text.is_empty() {
+                continue;
+            }
+            let record = Record::read(text).map_err(bad)?;
+            if record.stream == self.stream {
+                lines.extend_from_slice(&record.line().map_err(bad)?);
+                lines.push(b'\n');
+            }
+        }
+        Ok((!lines.is_empty()).then_some(Stretch::Lines(lines)))
+    }
+
+    fn bytes_read(&self) -> u64 {
+        self.bytes
+    }
 }

@@ -2,6 +2,8 @@
 //! again, patterns come and go, settings change, and the service is stopped and killed; what its journals hold is what the
 //! replay of its exports gives, byte for byte.
 
+#![expect(clippy::disallowed_methods, reason = "no output depends on how long a test waits")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -429,6 +431,10 @@ fn exports_that_do_not_fit_are_refused_with_the_reason() {
         &events,
         "written by a newer one",
     );
+    // Patterns can be run over an export as over the lines themselves.
+    fs::write(dir.join("p"), "pattern pair match a: any next b: any within 1h").unwrap();
+    let ran = sequor(&dir).args(["replay", "-p", "p", "-i", "events.jsonl"]).output().unwrap();
+    assert!(String::from_utf8(ran.stdout).unwrap().contains(r#""start":1,"end":2"#));
     let parts = dir.join("part");
     fs::write(&parts, format!("{}\n", lines[0])).unwrap();
     fs::write(dir.join("rest"), format!("{}\n{}\n", lines[1], lines[2])).unwrap();
