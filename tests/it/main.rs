@@ -11,6 +11,7 @@ mod config;
 mod conformance;
 mod differential;
 mod docs;
+mod durable;
 mod engine_memory;
 mod examples;
 mod explain;
