@@ -5,6 +5,7 @@ mod health;
 mod matches;
 mod patterns;
 mod problem;
+mod sinks;
 mod streams;
 
 use std::sync::Arc;
@@ -47,6 +48,7 @@ pub fn router(live: Handle, limits: Limits) -> Router {
         .route("/v1/patterns", get(patterns::list).post(patterns::create))
         .route("/v1/patterns/{name}", get(patterns::get).put(patterns::put).delete(patterns::delete))
         .route("/v1/matches", get(matches::list))
+        .route("/v1/sinks", get(sinks::list))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(axum::extract::DefaultBodyLimit::max(bytes))

@@ -10,9 +10,9 @@ use super::config::SettingsArgs;
 use super::load::Color;
 use super::{IO, fail, logging};
 use crate::api;
-use crate::config::settings::{self, LatePolicy, Settings};
+use crate::config::settings::{self, LatePolicy, Settings, Target, WebhookTarget};
 use crate::pipeline::decision::StreamDeclaration;
-use crate::pipeline::live::{Handle, Live, Options, Silence, StreamOptions};
+use crate::pipeline::live::{Handle, Live, Options, Silence, SinkOptions, StreamOptions};
 
 /// The arguments of `sequor serve`.
 #[derive(Debug, Args)]
@@ -28,7 +28,11 @@ pub fn run(args: ServeArgs) -> ExitCode {
         Err(status) => return status,
     };
     logging::start(&settings.log);
-    let live = match Live::start(options(&settings)) {
+    let options = match options(&settings) {
+        Ok(options) => options,
+        Err(why) => return fail(IO, why),
+    };
+    let live = match Live::start(options) {
         Ok(live) => live,
         Err(error) => return fail(IO, error.to_string()),
     };
@@ -71,8 +75,8 @@ fn serve(settings: &Settings, live: &Live) -> io::Result<()> {
     done
 }
 
-fn options(settings: &Settings) -> Options {
-    Options {
+fn options(settings: &Settings) -> Result<Options, String> {
+    Ok(Options {
         dir: settings.data.dir.clone(),
         streams: settings.streams.iter().map(stream).collect(),
         threads: settings.engine.threads,
@@ -80,7 +84,21 @@ fn options(settings: &Settings) -> Options {
         max_buffered_events: settings.engine.max_buffered_events,
         max_patterns: settings.engine.max_patterns,
         segment_bytes: settings.data.segment_size.0,
-    }
+        matches_retain_bytes: settings.data.matches_retain_bytes.0,
+        rejected_retain_bytes: settings.data.rejected_retain_bytes.0,
+        sinks: settings.sinks.iter().map(sink).collect::<Result<_, _>>()?,
+    })
+}
+
+/// A sink with its secret, if that can be read.
+fn sink(sink: &settings::Sink) -> Result<SinkOptions, String> {
+    let secret = match &sink.target {
+        Target::Webhook(WebhookTarget { secret: Some(source), .. }) => {
+            Some(source.resolve(|name| std::env::var(name).ok())?)
+        }
+        _ => None,
+    };
+    Ok(SinkOptions { sink: sink.clone(), secret })
 }
 
 fn stream(settings: &settings::Stream) -> StreamOptions {

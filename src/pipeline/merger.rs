@@ -1,7 +1,7 @@
 //! From durable lines and durable decisions to what the shards take: the one merged order, cut where decisions take
 //! effect. It reads no clock and writes nothing, so that the live service and a replay of its logs go the same way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::decision::{Change, Decision, Entry, OldState, StreamDeclaration, What};
@@ -31,7 +31,8 @@ pub(super) struct Merger {
     streams: Vec<Stream>,
     ingest: Ingest,
     set: Arc<PatternSet>,
-    /// Patterns that begin nothing because they are paused, by name.
+    /// The names and versions of patterns whose matches no sink gets.
+    shadow: Arc<BTreeSet<(String, u64)>>,
     batch_size: usize,
     hasher: Option<KeyHasher>,
     /// Grows with each set; a block says with which it was prepared.
@@ -94,6 +95,7 @@ impl Merger {
         Merger {
             streams: streams.into_iter().map(stream).collect(),
             ingest: Ingest::new(&partitions, max_buffered),
+            shadow: Arc::default(),
             batch_size,
             hasher,
             epoch: 1,
@@ -231,6 +233,7 @@ impl Merger {
         while let Some(entry) = self.pending.first_entry().filter(|entry| entry.key().0 == at) {
             for change in entry.remove() {
                 set = changed(&set, &change);
+                self.note_shadow(&change, &set);
             }
         }
         let renumbers = set.is_sparse();
@@ -248,7 +251,21 @@ impl Merger {
         self.set = Arc::clone(&set);
         let reached = Some(Timestamp(at.0.saturating_sub(1))).filter(|_| at != Timestamp::MIN);
         self.advanced = self.advanced.max(reached);
-        taker.cut(Cut { reached, set, renumbers })
+        taker.cut(Cut { reached, set, renumbers, shadow: Arc::clone(&self.shadow) })
+    }
+
+    /// Notes whether a version is one whose matches no sink gets. It stays so while it ends.
+    fn note_shadow(&mut self, Change { name, version, what }: &Change, set: &PatternSet) {
+        let (What::Put { properties, .. } | What::Set { properties }) = what else { return };
+        if !properties.shadow && self.shadow.is_empty() {
+            return;
+        }
+        let shadow = Arc::make_mut(&mut self.shadow);
+        shadow.remove(&(name.clone(), *version));
+        if properties.shadow {
+            shadow.insert((name.clone(), *version));
+        }
+        shadow.retain(|(name, version)| set.number(name, *version).is_some());
     }
 }
 

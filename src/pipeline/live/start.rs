@@ -21,10 +21,11 @@ use super::super::progress::Progress;
 use super::super::shard;
 use super::handle::{Handle, Shared};
 use super::options::Options;
-use super::output::{Matches, OutputLog, log_rejected};
+use super::output::{Keep, Matches, OutputLog, log_rejected};
 use super::owner::{Owner, Shards, Watched, now};
 use super::recovery::{declared, entries};
 use super::request::Request;
+use super::sinks::{Logs, Sinks, Stop};
 use super::status::Status;
 use crate::engine::Engine;
 use crate::event::Schema;
@@ -46,6 +47,9 @@ pub struct Live {
     events: GroupCommit,
     owner: JoinHandle<Result<(), Failure>>,
     others: Vec<JoinHandle<io::Result<()>>>,
+    sinks: Sinks,
+    /// Says to the logs of what comes out that they need not wait for sinks any more.
+    giving_way: Arc<Stop>,
     /// Held as long as the service runs.
     _lock: File,
     /// What was found when the logs were opened, for whoever tells it.
@@ -61,6 +65,8 @@ pub enum StartError {
     Io(PathBuf, io::Error),
     /// A log could not be opened.
     Journal(JournalError),
+    /// A sink could not be opened: its name, and why.
+    Sink(String, io::Error),
     /// What is there could not be taken.
     Recovery(Failure),
 }
@@ -73,6 +79,7 @@ impl fmt::Display for StartError {
             }
             StartError::Io(path, error) => write!(f, "cannot use `{}`: {error}", path.display()),
             StartError::Journal(error) => error.fmt(f),
+            StartError::Sink(name, error) => write!(f, "cannot open the sink `{name}`: {error}"),
             StartError::Recovery(failure) => failure.fmt(f),
         }
     }
@@ -123,8 +130,19 @@ impl Live {
         let places = wanted.iter().map(|stream| stream.name.clone()).zip(logs.iter().cloned().enumerate());
         let (match_tail, rejected_tail) = (matches.tail().clone(), rejected.tail().clone());
         let io = |error| StartError::Io(dir.clone(), error);
-        let matches = OutputLog::new(matches, 0).map_err(io)?;
-        let rejected = OutputLog::new(rejected, 0).map_err(io)?;
+        let tails = Logs {
+            matches: match_tail.clone(),
+            rejected: rejected_tail.clone(),
+            control: control.tail().clone(),
+        };
+        let sinks = Sinks::start(&dir, &options.sinks, &tails)
+            .map_err(|refused| StartError::Sink(refused.0, refused.1))?;
+        let giving_way = Arc::<Stop>::default();
+        let keep = |bytes, sinks: &[_]| Keep { bytes, sinks: sinks.to_vec(), stop: Arc::clone(&giving_way) };
+        let kept = keep(options.matches_retain_bytes, &sinks.of_matches);
+        let matches = OutputLog::new(matches, 0, kept).map_err(io)?;
+        let kept = keep(options.rejected_retain_bytes, &sinks.of_rejected);
+        let rejected = OutputLog::new(rejected, 0, kept).map_err(io)?;
 
         let shards = options.threads.max(1);
         let hasher = KeyHasher::default();
@@ -171,6 +189,7 @@ impl Live {
             matches: match_tail,
             rejected: rejected_tail,
             control: control.tail().clone(),
+            sinks: sinks.of_matches.iter().chain(&sinks.of_rejected).cloned().collect(),
         });
         let mut owner = Owner {
             merger,
@@ -189,7 +208,7 @@ impl Live {
             owner.run(&arriving, &wishes)
         };
         let owner = named("owner", owning).map_err(io)?;
-        Ok(Live { handle: Handle(shared), events, owner, others, _lock: lock, opened })
+        Ok(Live { handle: Handle(shared), events, owner, others, sinks, giving_way, _lock: lock, opened })
     }
 
     /// The outside's grip on it.
@@ -200,6 +219,7 @@ impl Live {
     /// Takes what has been promised, writes how far everything has come, and ends.
     pub fn stop(self) -> Result<(), Failure> {
         // All that was answered is with the owner before it hears that it is to stop.
+        self.giving_way.set();
         let written = self.events.stop();
         let _ = self.handle.0.requests.send(Request::Stop);
         let owned = self.owner.join().unwrap_or(Err(Failure::Panicked));
@@ -212,6 +232,7 @@ impl Live {
                 Ok(Ok(())) => {}
             }
         }
+        self.sinks.stop();
         match (failed, written) {
             (Some(failure), _) => Err(failure),
             (None, None) => Err(Failure::Panicked),
