@@ -86,6 +86,7 @@ fn options(settings: &Settings) -> Result<Options, String> {
         segment_bytes: settings.data.segment_size.0,
         matches_retain_bytes: settings.data.matches_retain_bytes.0,
         rejected_retain_bytes: settings.data.rejected_retain_bytes.0,
+        checkpoint_interval: settings.data.checkpoint_interval,
         sinks: settings.sinks.iter().map(sink).collect::<Result<_, _>>()?,
     })
 }

@@ -1,10 +1,8 @@
 //! One pattern at work in one shard: moves the partial matches of a key by an event, and closes them at deadlines.
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-
 use super::deadlines::Deadlines;
-use super::key_state::{KeyState, Visit, Waiting, some_event};
+use super::key_state::{KeyState, Visit, Waiting};
+use super::keys::Keys;
 use super::life::Life;
 use super::matched::Kind;
 use super::matcher::{Closing, Restoring};
@@ -14,8 +12,8 @@ use super::skip;
 use super::store::{NONE, Store};
 use super::table::{DEAD, NOTHING, START, StateId, Table, Take};
 use super::truths::{Current, KeyHash, Truths};
-use crate::event::key::{has_key, same_key};
-use crate::event::{Row, Timestamp};
+use crate::event::key::same_key;
+use crate::event::{Fields, Timestamp};
 use crate::pattern::plan::{Skip, Within};
 
 /// A match or timeout that was found, holding a reference to its path.
@@ -47,19 +45,13 @@ pub(crate) struct Scratch {
 #[derive(Debug)]
 pub(crate) struct Runner {
     number: u32,
-    keys: HashTable<Key>,
-}
-
-/// A key: bits of its hash, and the first group of what it holds.
-#[derive(Debug, Clone, Copy)]
-struct Key {
-    hash: u32,
-    first: u32,
+    /// By key: what a `KeyState` is.
+    keys: Keys,
 }
 
 impl Runner {
     pub(crate) fn new(number: u32) -> Runner {
-        Runner { number, keys: HashTable::new() }
+        Runner { number, keys: Keys::default() }
     }
 
     pub(crate) fn renumber(&mut self, number: u32) {
@@ -67,7 +59,7 @@ impl Runner {
     }
 
     pub(crate) fn clear(&mut self, store: &mut Store) {
-        std::mem::take(&mut self.keys).into_iter().for_each(|key| key.state().clear(store));
+        std::mem::take(&mut self.keys).iter().for_each(|first| KeyState { first }.clear(store));
     }
 
     /// How many keys hold something.
@@ -75,15 +67,15 @@ impl Runner {
         self.keys.len()
     }
 
-    /// The first group of a key that may have this hash.
-    pub(crate) fn first_group(&self, hash: u64) -> Option<u32> {
-        let hash = hash as u32;
-        self.keys.find(spread(hash), |key| key.hash == hash).map(|key| key.first)
+    /// What a key holds that may have this hash.
+    pub(crate) fn first_of(&self, hash: u64) -> Option<KeyState> {
+        let first = self.keys.get(self.keys.find(hash as u32, |_| true)?);
+        Some(KeyState { first })
     }
 
     /// How many partial matches there are.
     pub(crate) fn partial_matches(&self, store: &Store) -> usize {
-        self.keys.iter().map(|key| key.state().runs(store).count()).sum()
+        self.states().map(|key| key.runs(store).count()).sum()
     }
 
     /// Takes an event. Whether a window is counted from it now.
@@ -126,14 +118,13 @@ impl Runner {
         if begin == NOTHING && self.keys.is_empty() {
             return false;
         }
-        let hash = key.get(&event.row) as u32;
-        let is_same = |known: &Key| is_key(store, known, hash, &event.row, key.slots());
-        let entry = self.keys.entry(spread(hash), is_same, |key| spread(key.hash));
-        let mut state = match &entry {
-            Entry::Occupied(entry) => entry.get().state(),
-            Entry::Vacant(_) if begin == NOTHING => return false,
-            Entry::Vacant(_) => KeyState { first: NONE },
-        };
+        let hash = key.get(event.row) as u32;
+        let place = self.keys.find(hash, |first| is_key(store, first, event.row, key.slots()));
+        if place.is_none() && begin == NOTHING {
+            return false;
+        }
+        let first = place.map_or(NONE, |place| self.keys.get(place));
+        let mut state = KeyState { first };
         state.visit(store, &mut step);
         let mut is_opened = false;
         for place in 0..step.table.cells[begin as usize].takes.len() {
@@ -148,16 +139,11 @@ impl Runner {
         settle(&mut state, complete, pattern.skip, event.moment, store);
         let number = self.number;
         found.extend(complete.drain(..).map(|node| Found { pattern: number, kind: Kind::Match, node }));
-        match entry {
-            Entry::Occupied(entry) if state.first == NONE => {
-                entry.remove();
-                self.shrink();
-            }
-            Entry::Occupied(mut entry) => entry.get_mut().first = state.first,
-            Entry::Vacant(entry) if state.first != NONE => {
-                entry.insert(Key { hash, first: state.first });
-            }
-            Entry::Vacant(_) => {}
+        match place {
+            Some(place) if state.first == NONE => self.keys.remove(place),
+            Some(place) if state.first != first => self.keys.set(place, state.first),
+            None if state.first != NONE => self.keys.insert(hash, state.first),
+            _ => {}
         }
         pattern.within.is_some_and(|within| if within.between_events { is_grown } else { is_opened })
     }
@@ -178,26 +164,24 @@ impl Runner {
         let slots = &closing.set.schema().keys[pattern.key];
         let row = store.row(begun);
         let hash = closing.hasher.hash(&row, slots) as u32;
-        let is_same = |known: &Key| is_key(store, known, hash, &row, slots);
-        let Ok(mut entry) = self.keys.find_entry(spread(hash), is_same) else { return };
-        let mut state = entry.get().state();
+        let Some(place) = self.keys.find(hash, |first| is_key(store, first, &row, slots)) else { return };
+        let mut state = KeyState { first: self.keys.get(place) };
         let complete = &mut scratch.complete;
         state.visit(store, &mut Close { at: closing.at, within, number, pattern, table, complete, found });
         settle(&mut state, complete, pattern.skip, closing.moment, store);
         found.extend(complete.drain(..).map(|node| Found { pattern: number, kind: Kind::Match, node }));
         if state.first == NONE {
-            entry.remove();
-            self.shrink();
+            self.keys.remove(place);
         } else {
-            entry.get_mut().first = state.first;
+            self.keys.set(place, state.first);
         }
     }
 
     /// Encodes all keys and drops them.
     pub(crate) fn unload(&mut self, table: &Table, store: &mut Store) -> Vec<Vec<u8>> {
         let mut saved = Vec::new();
-        for key in self.keys.drain() {
-            let mut key = key.state();
+        for first in std::mem::take(&mut self.keys).iter() {
+            let mut key = KeyState { first };
             saved.push(runs::encode(key, store, table));
             key.clear(store);
         }
@@ -217,10 +201,10 @@ impl Runner {
         let pattern = &set.patterns[self.number as usize];
         let slots = &set.schema().keys[pattern.key];
         let mut key = runs::load(loader, bytes, pattern, set, store, table)?;
-        let row = store.row(some_event(store, key.first));
-        let hash = hasher.hash(&row, slots) as u32;
-        let is_same = |known: &Key| is_key(store, known, hash, &row, slots);
-        if !has_key(row.slots, slots) || self.keys.find(spread(hash), is_same).is_some() {
+        let row = store.row(key.some_event(store));
+        let hash = hasher.hash(&row, slots);
+        let (has_key, hash) = (hash != 0, hash as u32);
+        if !has_key || self.keys.find(hash, |first| is_key(store, first, &row, slots)).is_some() {
             key.clear(store);
             return Err(Damaged { at: 0, expected: "a key that is not there yet" });
         }
@@ -232,39 +216,20 @@ impl Runner {
                 deadlines.load(at, self.number, event, store.sequence(event));
             }
         }
-        self.keys.insert_unique(spread(hash), Key { hash, first: key.first }, |key| spread(key.hash));
+        self.keys.insert(hash, key.first);
         Ok(())
     }
 
-    /// Gives memory back where few keys are left.
-    fn shrink(&mut self) {
-        if self.keys.len() * 8 < self.keys.capacity() && self.keys.capacity() > 1024 {
-            self.keys.shrink_to(self.keys.len() * 2, |key| spread(key.hash));
-        }
-    }
-
-    /// The groups of its partial matches.
-    pub(crate) fn groups(&self, store: &Store) -> Vec<u32> {
-        self.keys.iter().flat_map(|key| key.state().states(store)).collect()
+    /// What its keys hold.
+    pub(crate) fn states(&self) -> impl Iterator<Item = KeyState> {
+        self.keys.iter().map(|first| KeyState { first })
     }
 }
 
-/// Half of a key's hash as the key table wants it: all bits matter in both ends of the number.
+/// Whether a key that holds something is that of a row.
 #[inline]
-pub(crate) fn spread(hash: u32) -> u64 {
-    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-impl Key {
-    fn state(self) -> KeyState {
-        KeyState { first: self.first }
-    }
-}
-
-/// Whether a key is that of a row.
-#[inline]
-fn is_key(store: &Store, key: &Key, hash: u32, row: &Row<'_>, slots: &[usize]) -> bool {
-    key.hash == hash && same_key(&store.row(some_event(store, key.first)), row, slots)
+fn is_key<'a>(store: &Store, first: u32, row: &impl Fields<'a>, slots: &[usize]) -> bool {
+    same_key(&store.row(KeyState { first }.some_event(store)), row, slots)
 }
 
 /// Leaves in `complete` the matches of a key that are taken now, by the skip strategy.
@@ -302,7 +267,7 @@ impl Step<'_, '_> {
     /// A partial match that goes one step further.
     #[inline]
     fn take(&mut self, store: &mut Store, take: Take, before: u32) {
-        let node = self.event.extend(store, before, take.stage);
+        let node = self.event.extend(self.pattern, store, before, take.stage);
         if take.next != DEAD {
             self.is_grown = true;
             self.moved.push((take.next, node));

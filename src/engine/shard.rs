@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::deadlines::Deadlines;
+use super::deadlines::{Deadline, Deadlines};
 use super::life::Life;
 use super::matched::{Kind, MatchSink, MatchView, Order};
 use super::matcher::{Closing, Matcher, Restoring};
+use super::route::Route;
 use super::runner::{Found, Scratch};
 use super::saved::{Damaged, Loader};
 use super::set::{Compiled, PatternSet};
@@ -25,6 +26,12 @@ const WARMED: usize = 16;
 
 /// From so many keys on, what they hold does not fit into the caches.
 const MANY_KEYS: usize = 1 << 15;
+
+/// From so many keys on, those of the next deadlines are looked at ahead: each is hashed once more for that.
+const MANY_CLOSINGS: usize = 16 * MANY_KEYS;
+
+/// From so many patterns on, what leads to them does not fit into the caches.
+const MANY_PATTERNS: usize = 512;
 
 /// What a shard has counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,6 +55,24 @@ pub struct SavedKey {
     pub bytes: Vec<u8>,
 }
 
+/// What a key of a pattern holds.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyState<'a> {
+    /// The pattern's number.
+    pub pattern: u32,
+    /// What names the key.
+    pub key: &'a [u8],
+    /// The encoded state; none: it holds nothing any more.
+    pub state: Option<&'a [u8]>,
+}
+
+/// What is needed besides the keys to go on after a restart.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Progress {
+    /// Events taken.
+    pub events: u64,
+}
+
 /// One shard.
 #[derive(Debug)]
 pub struct Engine {
@@ -63,6 +88,8 @@ pub struct Engine {
     /// By shape.
     tables: Vec<Table>,
     deadlines: Deadlines,
+    /// Of so many deadlines the keys were looked at.
+    warmed_closings: usize,
     store: Store,
     scratch: Scratch,
     sequence: u64,
@@ -88,6 +115,7 @@ impl Engine {
             runners: Vec::new(),
             tables: Vec::new(),
             deadlines: Deadlines::default(),
+            warmed_closings: 0,
             store: Store::default(),
             scratch: Scratch::default(),
             sequence: 0,
@@ -271,6 +299,35 @@ impl Engine {
         result
     }
 
+    /// Gives the keys that changed since the last call, or all.
+    pub fn changes(&mut self, _all: bool, mut take: impl FnMut(KeyState<'_>)) {
+        let saved = self.unload();
+        for (number, key) in (0_u64..).zip(&saved) {
+            let name = (self.shard << 40 | number).to_le_bytes();
+            take(KeyState { pattern: key.pattern, key: &name, state: Some(&key.bytes) });
+        }
+        let _ = self.load(&saved);
+    }
+
+    /// Takes a key that an engine of the same patterns gave. False: it is another shard's.
+    pub fn restore(&mut self, key: KeyState<'_>) -> Result<bool, Damaged> {
+        let saved = SavedKey { pattern: key.pattern, bytes: key.state.unwrap_or_default().to_vec() };
+        self.load(&[saved]).map(|()| true)
+    }
+
+    /// All keys are there.
+    pub fn restored(&mut self) {}
+
+    /// What is needed besides the keys to go on after a restart.
+    pub fn progress(&self) -> Progress {
+        Progress { events: self.sequence }
+    }
+
+    /// Goes on from there.
+    pub fn resume(&mut self, progress: &Progress) {
+        self.sequence = progress.events;
+    }
+
     /// Looks at what the keys of some events hold, step by step for all of them: where there are so many keys that each
     /// step misses the caches, the misses of several events are waited for together. The keys' hashes, if it did.
     fn warm<'a>(
@@ -278,19 +335,51 @@ impl Engine {
         set: &PatternSet,
         events: impl Iterator<Item = (Row<'a>, &'a [u64])>,
     ) -> SmallVec<[u64; WARMED]> {
-        // With one pattern there is one key, so that an event has one hash.
+        // With one key specification an event has one hash.
+        let [slots] = set.schema().keys.as_slice() else { return SmallVec::new() };
+        let hash = |(row, known): (Row<'_>, &[u64])| {
+            KeyHash::new(&self.hasher, slots, known.first().copied().unwrap_or(0)).get(&row)
+        };
         match &*self.runners {
             [only] if only.keys() >= MANY_KEYS => {
-                let slots = &set.schema().keys[set.patterns[0].key];
-                let hash = |(row, known): (Row<'_>, &[u64])| {
-                    KeyHash::new(&self.hasher, slots, known.first().copied().unwrap_or(0)).get(&row)
-                };
                 let hashes: SmallVec<_> = events.map(hash).collect();
-                self.store.warm(hashes.iter().filter_map(|&hash| only.first_group(hash)).collect());
+                self.store.warm(hashes.iter().filter_map(|&hash| only.first_of(hash)).collect());
+                hashes
+            }
+            many if many.len() >= MANY_PATTERNS => {
+                let events: SmallVec<[_; WARMED]> = events.collect();
+                let routes: SmallVec<[Option<&Route>; WARMED]> =
+                    events.iter().map(|(row, _)| set.routes.of(row.head.kind).next()).collect();
+                let numbers: SmallVec<[Option<u32>; WARMED]> =
+                    routes.iter().map(|route| route.and_then(Route::first_of_few)).collect();
+                let known = numbers.iter().flatten();
+                let patterns: SmallVec<[&Compiled; WARMED]> =
+                    known.map(|&number| &*set.patterns[number as usize]).collect();
+                std::hint::black_box(patterns.iter().map(|pattern| pattern.touch()).sum::<usize>());
+                let hashes: SmallVec<[u64; WARMED]> = events.into_iter().map(hash).collect();
+                let key = |(number, hash): (&Option<u32>, &u64)| {
+                    number.and_then(|number| many[number as usize].first_of(*hash))
+                };
+                self.store.warm(numbers.iter().zip(&hashes).filter_map(key).collect());
                 hashes
             }
             _ => SmallVec::new(),
         }
+    }
+
+    /// The same for the keys of the next deadlines, among which some are in vain.
+    fn warm_closings(&self, set: &PatternSet) {
+        let hash = |next: Deadline| {
+            let slots = &set.schema().keys[set.patterns[next.pattern as usize].key];
+            (next.pattern, self.hasher.hash(&self.store.row(next.event), slots))
+        };
+        let next = self.deadlines.upcoming().take(4 * WARMED);
+        let next = next.map(|next| Deadline { pattern: set.heirs[next.pattern as usize], ..next });
+        let many = next.filter(|next| self.runners[next.pattern as usize].keys() >= MANY_CLOSINGS);
+        let alive = many.filter(|next| next.begins(&self.store).is_some()).take(WARMED);
+        let hashes: SmallVec<[(u32, u64); WARMED]> = alive.map(hash).collect();
+        let key = |&(number, hash): &(u32, u64)| self.runners[number as usize].first_of(hash);
+        self.store.warm(hashes.iter().filter_map(key).collect());
     }
 
     #[inline]
@@ -305,7 +394,7 @@ impl Engine {
         self.advance(row.head.time, sink);
         self.moment += 1;
         let (kept, moment) = (Cell::new(NONE), self.moment);
-        let event = Current { set, row, sequence, kept, type_errors: &self.type_errors, moment };
+        let event = Current { set, row: &row, sequence, kept, type_errors: &self.type_errors, moment };
         for route in set.routes.of(row.head.kind) {
             if !route.reads(row.head.position.stream) {
                 continue;
@@ -375,6 +464,11 @@ impl Engine {
                 if pattern.life == Life::Removed {
                     continue;
                 }
+                if self.warmed_closings == 0 {
+                    self.warm_closings(&set);
+                    self.warmed_closings = WARMED;
+                }
+                self.warmed_closings -= 1;
                 let table = &self.tables[pattern.shape as usize];
                 let (scratch, store) = (&mut self.scratch, &mut self.store);
                 self.runners[number as usize].close(&closing, begun, table, scratch, store, &mut self.found);

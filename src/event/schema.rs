@@ -2,6 +2,7 @@
 //! and the key specifications by which patterns divide the stream.
 
 use std::fmt;
+use std::sync::Arc;
 
 use super::TypeId;
 
@@ -44,7 +45,7 @@ pub struct Schema {
     /// The fields to project; a field's slot is its index.
     pub fields: Vec<FieldPath>,
     /// The types that patterns name; a type's id is `TypeId::FIRST_NAMED` more than its index.
-    pub types: Vec<String>,
+    pub types: Vec<Arc<str>>,
     /// Key specifications: the slots of each pattern's key fields, without repetition. The empty one is the key of
     /// patterns without `key by`.
     pub keys: Vec<Vec<usize>>,
@@ -71,7 +72,7 @@ impl Schema {
 
     /// The id of a type by its name.
     pub fn type_id(&self, name: &str) -> TypeId {
-        match self.types.iter().position(|known| known == name) {
+        match self.types.iter().position(|known| **known == *name) {
             Some(index) => TypeId(TypeId::FIRST_NAMED + index as u32),
             None => TypeId::OTHER,
         }

@@ -12,7 +12,7 @@ use crate::event::decode::{Decoded, Decoder};
 use crate::event::key::KeyHasher;
 use crate::event::record::StreamSettings;
 use crate::event::{Batch, Block, Position, Timestamp};
-use crate::ingest::{BufferFull, Ingest, PartitionSettings, Rejected};
+use crate::ingest::{BufferFull, Ingest, PartitionSettings, Rejected, Resume};
 use crate::pattern::{self, plan::Plan};
 
 /// Takes what the merger gives, in order.
@@ -103,6 +103,39 @@ impl Merger {
             pending: BTreeMap::new(),
             advanced: None,
             set,
+        }
+    }
+
+    /// Goes on where an earlier run stood: with these versions installed, and events taken up to `frontier`. Lines are to
+    /// come again from where `streams` say, and no sink gets the matches of the versions of `shadow`. Decisions that are taken from now on have not had effect before.
+    pub(super) fn resume(
+        &mut self,
+        versions: Vec<(Plan, u64, bool)>,
+        streams: &[Resume],
+        frontier: Option<Timestamp>,
+        shadow: Arc<BTreeSet<(String, u64)>>,
+    ) {
+        self.shadow = shadow;
+        let retired: Vec<(String, u64)> = versions
+            .iter()
+            .filter(|(_, _, is_retired)| *is_retired)
+            .map(|(plan, version, _)| (plan.name.clone(), *version))
+            .collect();
+        let plans = versions.into_iter().map(|(plan, version, _)| (plan, version)).collect();
+        let names: Vec<String> = self.streams.iter().map(|stream| stream.name.clone()).collect();
+        let settings =
+            self.streams.first().map_or_else(StreamSettings::default, |first| first.settings.clone());
+        let mut set = PatternSet::of_versions(plans, &settings, &names);
+        for (name, version) in retired {
+            if let Some(number) = set.number(&name, version) {
+                set = set.retire(number);
+            }
+        }
+        self.install(Arc::new(set), true);
+        self.ingest.resume(streams, frontier);
+        self.advanced = frontier;
+        for (stream, at) in self.streams.iter_mut().zip(streams) {
+            stream.next = at.from;
         }
     }
 
@@ -238,6 +271,13 @@ impl Merger {
         }
         let renumbers = set.is_sparse();
         let set = Arc::new(if renumbers { set.compacted() } else { set });
+        self.install(Arc::clone(&set), renumbers);
+        let reached = Some(Timestamp(at.0.saturating_sub(1))).filter(|_| at != Timestamp::MIN);
+        self.advanced = self.advanced.max(reached);
+        taker.cut(Cut { reached, set, renumbers, shadow: Arc::clone(&self.shadow) })
+    }
+
+    fn install(&mut self, set: Arc<PatternSet>, renumbers: bool) {
         self.epoch += 1;
         if renumbers
             || set.schema().fields != self.set.schema().fields
@@ -248,10 +288,7 @@ impl Merger {
                 stream.decoder = Decoder::new(set.schema(), &stream.settings);
             }
         }
-        self.set = Arc::clone(&set);
-        let reached = Some(Timestamp(at.0.saturating_sub(1))).filter(|_| at != Timestamp::MIN);
-        self.advanced = self.advanced.max(reached);
-        taker.cut(Cut { reached, set, renumbers, shadow: Arc::clone(&self.shadow) })
+        self.set = set;
     }
 
     /// Notes whether a version is one whose matches no sink gets. It stays so while it ends.

@@ -3,13 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use super::decision::{Change, OldState, Properties, What};
+use super::decision::{Change, Decision, Entry, OldState, Properties, What};
 use crate::event::Timestamp;
 
 /// All patterns by name.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Registry {
     patterns: BTreeMap<String, Pattern>,
+    /// How many versions there ever were.
+    versions: u64,
 }
 
 /// A pattern and its history.
@@ -30,6 +32,8 @@ pub struct Pattern {
 /// A version of a pattern. It never changes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Version {
+    /// Its number among all versions of all patterns, in the order of the control log.
+    pub id: u64,
     /// Its number, from 1.
     pub number: u64,
     /// Its text.
@@ -57,6 +61,11 @@ impl Registry {
     /// A pattern by its name, also one that was removed.
     pub fn get(&self, name: &str) -> Option<&Pattern> {
         self.patterns.get(name)
+    }
+
+    /// A version of a pattern.
+    pub fn version(&self, name: &str, number: u64) -> Option<&Version> {
+        self.get(name)?.versions.iter().find(|version| version.number == number)
     }
 
     /// The patterns that are there, by name.
@@ -87,14 +96,10 @@ impl Registry {
     }
 
     /// Notes what was decided.
-    pub(super) fn decide(
-        &mut self,
-        revision: u64,
-        at: i64,
-        by: &str,
-        from: Option<Timestamp>,
-        changes: &[Change],
-    ) {
+    pub(super) fn note(&mut self, entry: &Entry) {
+        let Entry { sequence, at, by, decision } = entry;
+        let Decision::Patterns { effective_from, changes } = decision else { return };
+        let (revision, at, from) = (*sequence, *at, *effective_from);
         for Change { name, version, what } in changes {
             let pattern = self.patterns.entry(name.clone()).or_insert_with(|| Pattern {
                 versions: Vec::new(),
@@ -110,13 +115,15 @@ impl Registry {
                     pattern.end(from, state.unwrap_or(OldState::Drain));
                     pattern.is_there = true;
                     pattern.properties = properties.clone();
+                    self.versions += 1;
                     pattern.versions.push(Version {
+                        id: self.versions,
                         number: *version,
                         source: source.clone(),
                         effective_from: from,
                         ended: None,
                         at,
-                        by: by.to_owned(),
+                        by: by.clone(),
                     });
                 }
                 What::Set { properties } => pattern.properties = properties.clone(),

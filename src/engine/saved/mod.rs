@@ -67,8 +67,7 @@ impl<'a> Events<'a> {
         let mut out = vec![VERSION];
         put(self.all.len(), &mut out);
         for &event in &self.all {
-            let store = self.store;
-            put_event(store.sequence(event), &store.row(event), store.text(event), &mut out);
+            put_event(&self.store.row(event), &mut out);
         }
         out
     }

@@ -16,16 +16,17 @@ use smallvec::SmallVec;
 use self::enumerate::{Complete, Enumeration};
 use self::heap::{Heaps, Id, NONE, Part};
 use super::deadlines::Deadlines;
+use super::keys::spread;
 use super::life::Life;
 use super::matched::Kind;
 use super::matcher::{Closing, Restoring};
-use super::runner::{Found, Scratch, spread};
+use super::runner::{Found, Scratch};
 use super::saved::{Damaged, Loader};
 use super::store::Store;
 use super::table::{DEAD, NOTHING, START, StateId, Table, Take};
 use super::truths::{Current, KeyHash, Truths};
-use crate::event::Row;
-use crate::event::key::{has_key, same_key};
+use crate::event::Fields;
+use crate::event::key::same_key;
 
 /// The partial matches of a key in one state.
 #[derive(Debug, Clone, Copy)]
@@ -120,10 +121,10 @@ impl SetRunner {
         if begin == NOTHING && self.keys.is_empty() {
             return false;
         }
-        let hash = key.get(&event.row) as u32;
+        let hash = key.get(event.row) as u32;
         let heaps = &mut self.heaps;
         let is_same =
-            |keyed: &Keyed| keyed.hash == hash && keyed.has_key(&event.row, key.slots(), heaps, store);
+            |keyed: &Keyed| keyed.hash == hash && keyed.has_key(event.row, key.slots(), heaps, store);
         let mut entry = match self.keys.entry(spread(hash), is_same, |keyed| spread(keyed.hash)) {
             Entry::Occupied(entry) => entry,
             Entry::Vacant(_) if begin == NOTHING => return false,
@@ -207,10 +208,11 @@ impl SetRunner {
         let Some(row) = root.map(|root| store.row(root.event)) else {
             return Err(Damaged { at: 0, expected: "a set" });
         };
-        let hash = hasher.hash(&row, slots) as u32;
+        let hash = hasher.hash(&row, slots);
+        let (has_key, hash) = (hash != 0, hash as u32);
         let heaps = &self.heaps;
         let is_same = |keyed: &Keyed| keyed.hash == hash && keyed.has_key(&row, slots, heaps, store);
-        if !has_key(row.slots, slots) || self.keys.find(spread(hash), is_same).is_some() {
+        if !has_key || self.keys.find(spread(hash), is_same).is_some() {
             return Err(Damaged { at: 0, expected: "a key that is not there yet" });
         }
         let mut ids: Vec<Id> = Vec::new();
@@ -270,7 +272,7 @@ impl SetRunner {
 }
 
 impl Keyed {
-    fn has_key(&self, row: &Row<'_>, slots: &[usize], heaps: &Heaps, store: &Store) -> bool {
+    fn has_key<'a>(&self, row: &impl Fields<'a>, slots: &[usize], heaps: &Heaps, store: &Store) -> bool {
         let some_element = self.sets.first().and_then(|of| heaps.get(of.set));
         some_element.is_some_and(|element| same_key(&store.row(element.event), row, slots))
     }

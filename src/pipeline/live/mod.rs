@@ -5,6 +5,7 @@
 //! runs an engine, one puts their output into order and writes the log of matches, another writes what was rejected
 //! (`output`). All channels are bounded: where one thread is slow, posting is refused for a while.
 
+mod checkpoint;
 mod handle;
 mod options;
 mod output;

@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_millis(10);
 /// A log of lines, each with a number.
 pub(super) struct OutputLog {
     journal: Journal,
+    /// The number of the next line that comes.
+    next: u64,
     /// What is there already and comes again.
     again: Option<Again>,
     /// How many lines come again of which it is not known any more what they were.
@@ -58,7 +60,7 @@ struct Again {
 impl OutputLog {
     /// Goes on with a log from a number on: lines from there on come again as far as they are there.
     pub(super) fn new(journal: Journal, from: u64, keep: Keep) -> io::Result<OutputLog> {
-        let forgotten = journal.first().saturating_sub(from);
+        let (next, forgotten) = (from, journal.first().saturating_sub(from));
         let from = from + forgotten;
         let again = match from < journal.next() {
             true => Some(Again {
@@ -68,16 +70,17 @@ impl OutputLog {
             }),
             false => None,
         };
-        Ok(OutputLog { journal, again, forgotten, keep, meta: Vec::new(), lines: Vec::new(), count: 0 })
+        Ok(OutputLog { journal, next, again, forgotten, keep, meta: Vec::new(), lines: Vec::new(), count: 0 })
     }
 
-    /// The number of the next line that is written.
+    /// The number of the next line that comes: also one that was there before a restart.
     pub(super) fn next(&self) -> u64 {
-        self.journal.next() + u64::from(self.count)
+        self.next
     }
 
     /// Adds lines, each with its line break; `meta` says something about all of them.
     pub(super) fn add(&mut self, mut lines: &[u8], meta: &[u8]) -> io::Result<()> {
+        self.next += memchr::memchr_iter(b'\n', lines).count() as u64;
         while self.forgotten > 0 && !lines.is_empty() {
             let end = memchr::memchr(b'\n', lines).map_or(lines.len(), |at| at + 1);
             (lines, self.forgotten) = (&lines[end..], self.forgotten - 1);
@@ -170,15 +173,19 @@ pub(super) struct Matches {
     log: OutputLog,
     barriers: Barriers,
     /// The versions of patterns whose matches no sink gets.
-    shadow: Arc<BTreeSet<(String, u64)>>,
+    shadow: Arc<Versions>,
 }
+
+/// Names and versions of patterns.
+type Versions = BTreeSet<(String, u64)>;
 
 /// Who is told where the log stands at a barrier.
 pub(super) type Barriers = Box<dyn Fn(u64, u64) + Send>;
 
 impl Matches {
-    pub(super) fn new(log: OutputLog, barriers: Barriers) -> Matches {
-        Matches { log, barriers, shadow: Arc::default() }
+    /// On from where the versions of `shadow` are those whose matches no sink gets.
+    pub(super) fn new(log: OutputLog, shadow: Arc<Versions>, barriers: Barriers) -> Matches {
+        Matches { log, barriers, shadow }
     }
 
     /// What is to be said about a line.

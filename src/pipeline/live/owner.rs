@@ -12,6 +12,7 @@ use super::super::failure::Failure;
 use super::super::merger::{Merger, Taker, plan_of};
 use super::super::registry::Registry;
 use super::super::shard::{Cut, Step};
+use super::checkpoint::{self, Cut as Checkpoint, Done, Installed, Part};
 use super::handle::{Arrival, Shared};
 use super::options::{Silence, StreamOptions};
 use super::output::Reject;
@@ -26,6 +27,9 @@ use crate::journal::{Journal, NewRecord};
 /// How often silence is looked at.
 const TICK: Duration = Duration::from_millis(20);
 
+/// How long the last checkpoint is waited for.
+const LAST_CHECKPOINT: Duration = Duration::from_secs(60);
+
 /// From so many bytes of lines on, the order is made before more is taken.
 const INTAKE_BYTES: usize = 4 << 20;
 
@@ -38,7 +42,22 @@ pub(super) struct Owner {
     pub(super) max_patterns: usize,
     pub(super) rejects: Sender<Reject>,
     pub(super) streams: Vec<Watched>,
+    pub(super) checkpoints: Checkpoints,
     pub(super) shared: Arc<Shared>,
+}
+
+/// When checkpoints are made.
+pub(super) struct Checkpoints {
+    pub(super) interval: Duration,
+    pub(super) parts: Sender<Part>,
+    pub(super) done: Receiver<Done>,
+    /// The number of the last one that was begun.
+    pub(super) last: u64,
+    /// When it was begun.
+    pub(super) begun: Instant,
+    pub(super) is_open: bool,
+    /// Whether the next one has to hold every key.
+    pub(super) full: bool,
 }
 
 /// A stream as the owner watches it.
@@ -109,6 +128,7 @@ impl Owner {
             }
             self.silence()?;
             self.go_on()?;
+            self.checkpoint()?;
         }
     }
 
@@ -166,16 +186,8 @@ impl Owner {
     }
 
     /// Takes a decision that is durable.
-    pub(super) fn take(&mut self, entry: &Entry) {
-        if let Decision::Patterns { effective_from, changes } = &entry.decision {
-            Arc::make_mut(&mut self.registry).decide(
-                entry.sequence,
-                entry.at,
-                &entry.by,
-                *effective_from,
-                changes,
-            );
-        }
+    fn take(&mut self, entry: &Entry) {
+        Arc::make_mut(&mut self.registry).note(entry);
         self.merger.decide(entry);
     }
 
@@ -291,6 +303,55 @@ impl Owner {
         }
     }
 
+    /// Begins a checkpoint where one is due, and takes what became of the last one.
+    fn checkpoint(&mut self) -> Result<(), Failure> {
+        while let Ok(done) = self.checkpoints.done.try_recv() {
+            self.checkpointed(done);
+        }
+        if self.checkpoints.is_open || self.checkpoints.begun.elapsed() < self.checkpoints.interval {
+            return Ok(());
+        }
+        self.begin_checkpoint()
+    }
+
+    fn checkpointed(&mut self, done: Done) {
+        self.checkpoints.is_open = false;
+        // Keys that were given are not given again: after a failure, the next one takes all.
+        self.checkpoints.full |= done == Done::Failed;
+    }
+
+    fn begin_checkpoint(&mut self) -> Result<(), Failure> {
+        let resumes = self.merger.ingest().resume_points();
+        let streams = self.merger.streams().iter().zip(resumes);
+        let set = self.merger.set();
+        let mut ids = vec![u64::MAX; set.names().count()];
+        let mut versions = Vec::new();
+        for (number, name, version, is_retired) in set.installed() {
+            let id = self.registry.version(name, version).map_or(u64::MAX, |version| version.id);
+            ids[number as usize] = id;
+            versions.push(Installed { id, name: name.to_owned(), version, is_retired });
+        }
+        let cut = Checkpoint {
+            frontier: None,
+            streams: streams.map(|(stream, at)| (stream.name.clone(), at)).collect(),
+            control: self.control.next(),
+            versions,
+            ..Checkpoint::default()
+        };
+        let cut = Box::new(Checkpoint { frontier: self.merger.ingest().frontier(), ..cut });
+        let number = self.checkpoints.last + 1;
+        // As long as engines give all keys each time.
+        let full = std::mem::take(&mut self.checkpoints.full) || true;
+        self.checkpoints.last = number;
+        self.checkpoints.begun = now();
+        self.checkpoints.is_open = true;
+        let parts = &self.checkpoints.parts;
+        parts.send(Part::Begin(number, cut, self.shards.0.len(), full)).map_err(|_| Failure::Panicked)?;
+        let give = checkpoint::give(number, ids.into(), full, parts.clone());
+        self.shards.tell(&Step::Barrier(number, give))?;
+        self.rejects.send(Reject::Barrier(number)).map_err(|_| Failure::Panicked)
+    }
+
     fn pass_rejected(&mut self) -> Result<(), Failure> {
         let (mut lines, mut meta) = (Vec::new(), String::new());
         for rejected in self.merger.rejected() {
@@ -328,6 +389,16 @@ impl Owner {
         let time = self.merger.ingest().frontier();
         let offsets = self.merger.streams().iter().map(|stream| (stream.name.clone(), stream.next)).collect();
         self.decide("sequor", Decision::Frontier { time, offsets }).map_err(Failure::Decision)?;
+        // So that the next start has little to read again. Where it fails, it has more.
+        if self.checkpoints.is_open
+            && let Ok(done) = self.checkpoints.done.recv_timeout(LAST_CHECKPOINT)
+        {
+            self.checkpointed(done);
+        }
+        if !self.checkpoints.is_open {
+            self.begin_checkpoint()?;
+            let _ = self.checkpoints.done.recv_timeout(LAST_CHECKPOINT);
+        }
         Ok(())
     }
 

@@ -1,11 +1,22 @@
 //! What is read again at a start: the control log as a whole, and of each event log what had not left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
-use super::super::decision::{Decision, Entry, StreamDeclaration};
+use tracing::{info, warn};
+
+use super::super::decision::{Decision, Entry, StreamDeclaration, What};
 use super::super::failure::Failure;
+use super::super::merger::plan_of;
+use super::super::registry::Registry;
+use super::checkpoint::{Cut, Installed, Saved};
 use super::owner::Owner;
+use crate::engine::{Engine, KeyState, PatternSet};
+use crate::event::Timestamp;
+use crate::ingest::Resume;
 use crate::journal::{Reader, Tail};
+use crate::pattern::plan::Plan;
+use crate::state::StateStore;
 
 /// The entries of a control log.
 pub(super) fn entries(control: &Tail) -> Result<Vec<Entry>, Failure> {
@@ -30,9 +41,153 @@ pub(super) fn declared(entries: &[Entry]) -> BTreeMap<String, StreamDeclaration>
     declarations.collect()
 }
 
+/// The patterns as the entries decide.
+pub(super) fn registry(entries: &[Entry]) -> Registry {
+    let mut registry = Registry::default();
+    for entry in entries {
+        registry.note(entry);
+    }
+    registry
+}
+
+/// What a start goes on from.
+pub(super) struct Found {
+    /// The checkpoint's number.
+    pub(super) number: u64,
+    /// Where everything stood.
+    pub(super) cut: Cut,
+    /// The keys, by the patterns' ids.
+    pub(super) keys: Vec<Saved>,
+}
+
+/// The newest checkpoint that is whole and that the logs of output reach to.
+pub(super) fn checkpoint(
+    store: &dyn StateStore,
+    matches: u64,
+    rejected: u64,
+) -> Result<Option<Found>, Failure> {
+    let candidates = store.candidates();
+    for (place, manifest) in candidates.iter().enumerate() {
+        let number = manifest.number;
+        let Ok(cut) = serde_json::from_value::<Cut>(manifest.meta.clone()) else {
+            warn!(number, "a checkpoint says what this version does not know");
+            continue;
+        };
+        if cut.matches > matches || cut.rejected > rejected {
+            warn!(number, "a checkpoint is ahead of the logs of output");
+            continue;
+        }
+        let mut keys = Vec::new();
+        let loaded = store.load(number, &mut |entry| {
+            let state = entry.value.map(<[u8]>::to_vec);
+            keys.push(Saved { pattern: entry.pattern, key: entry.key.to_vec(), state });
+        });
+        match loaded {
+            Ok(_) => {
+                if place > 0 {
+                    store.resume(Some(number)).map_err(Failure::State)?;
+                }
+                info!(number, keys = keys.len(), "going on from a checkpoint");
+                return Ok(Some(Found { number, cut, keys }));
+            }
+            Err(error) => warn!(number, %error, "a checkpoint is damaged"),
+        }
+    }
+    if !candidates.is_empty() {
+        store.resume(None).map_err(Failure::State)?;
+    }
+    Ok(None)
+}
+
+impl Found {
+    /// Makes the engines hold what the checkpoint has.
+    pub(super) fn restore(&self, set: &PatternSet, engines: &mut [Engine]) -> Result<(), Failure> {
+        let number =
+            |installed: &Installed| Some((installed.id, set.number(&installed.name, installed.version)?));
+        let numbers: BTreeMap<u64, u32> = self.cut.versions.iter().filter_map(number).collect();
+        for engine in engines.iter_mut() {
+            engine.resume(&self.cut.engine);
+        }
+        for Saved { pattern, key, state } in &self.keys {
+            let Some(&pattern) = numbers.get(pattern) else { continue };
+            for engine in engines.iter_mut() {
+                let taken = engine.restore(KeyState { pattern, key, state: state.as_deref() });
+                if taken.map_err(|error| Failure::Key(self.number, error))? {
+                    break;
+                }
+            }
+        }
+        engines.iter_mut().for_each(Engine::restored);
+        Ok(())
+    }
+
+    /// Where each of some streams is read again from.
+    pub(super) fn resumes(&self, streams: &[String]) -> Vec<Resume> {
+        streams.iter().map(|stream| self.cut.streams.get(stream).copied().unwrap_or_default()).collect()
+    }
+
+    /// The versions that were installed, as plans.
+    pub(super) fn versions(&self, registry: &Registry) -> Vec<(Plan, u64, bool)> {
+        let installed = |installed: &Installed| {
+            let version = registry.version(&installed.name, installed.version)?;
+            Some((plan_of(&version.source, &installed.name)?, installed.version, installed.is_retired))
+        };
+        self.cut.versions.iter().filter_map(installed).collect()
+    }
+
+    /// The versions whose matches no sink gets.
+    pub(super) fn shadow(&self, entries: &[Entry]) -> BTreeSet<(String, u64)> {
+        let mut shadow = BTreeSet::new();
+        for entry in entries.iter().filter(|entry| self.has(entry)) {
+            let Decision::Patterns { changes, .. } = &entry.decision else { continue };
+            for change in changes {
+                let (What::Put { properties, .. } | What::Set { properties }) = &change.what else {
+                    continue;
+                };
+                let version = (change.name.clone(), change.version);
+                if properties.shadow {
+                    shadow.insert(version)
+                } else {
+                    shadow.remove(&version)
+                };
+            }
+        }
+        shadow.retain(|(name, version)| {
+            self.cut.versions.iter().any(|there| there.name == *name && there.version == *version)
+        });
+        shadow
+    }
+
+    /// Whether a decision had taken effect.
+    fn has(&self, entry: &Entry) -> bool {
+        match &entry.decision {
+            Decision::Patterns { effective_from, .. } => {
+                let reached = self
+                    .cut
+                    .frontier
+                    .map_or(Timestamp::MIN, |frontier| Timestamp(frontier.0.saturating_add(1)));
+                entry.sequence < self.cut.control && effective_from.is_none_or(|from| from <= reached)
+            }
+            // What lies before the first line that is read again is in what the stream's place says.
+            Decision::Resume { stream, offset, .. }
+            | Decision::Heartbeat { stream, offset, .. }
+            | Decision::Stream { stream, offset, .. } => {
+                self.cut.streams.get(stream).is_some_and(|at| *offset < at.from)
+            }
+            Decision::Idle { .. } | Decision::Frontier { .. } => false,
+        }
+    }
+}
+
 impl Owner {
-    /// Takes all decisions and all durable lines. Which streams are idle is known at the end: until then, all count.
-    pub(super) fn recover(&mut self, entries: &[Entry], logs: Vec<Tail>) -> Result<(), Failure> {
+    /// Takes all decisions and all durable lines that a checkpoint, if there is one, does not hold. Which streams are idle
+    /// is known at the end: until then, all count. How many lines were read.
+    pub(super) fn recover(
+        &mut self,
+        entries: &[Entry],
+        found: Option<&Found>,
+        logs: &[Tail],
+    ) -> Result<u64, Failure> {
         let mut idle = BTreeMap::new();
         for entry in entries {
             match &entry.decision {
@@ -40,13 +195,21 @@ impl Owner {
                 Decision::Resume { stream, .. } => _ = idle.remove(stream),
                 _ => {}
             }
-            if !matches!(entry.decision, Decision::Idle { .. }) {
-                self.take(entry);
+            Arc::make_mut(&mut self.registry).note(entry);
+            let had_effect = found.is_some_and(|found| found.has(entry));
+            if !had_effect && !matches!(entry.decision, Decision::Idle { .. }) {
+                self.merger.decide(entry);
             }
         }
-        let readers: Result<Vec<Reader>, _> = logs.iter().map(|log| log.reader(log.first())).collect();
+        let from = |stream: usize| match found {
+            Some(found) => found.cut.streams.get(&self.merger.streams()[stream].name).map_or(0, |at| at.from),
+            None => logs[stream].first(),
+        };
+        let readers: Result<Vec<Reader>, _> =
+            logs.iter().enumerate().map(|(stream, log)| log.reader(from(stream))).collect();
         let mut readers = readers.map_err(|error| Failure::Journal("an event log", error))?;
         let mut open: Vec<usize> = (0..readers.len()).collect();
+        let mut lines = 0;
         while !open.is_empty() {
             // The stream that the others wait for is read first, so that little has to wait.
             let ingest = self.merger.ingest();
@@ -56,6 +219,7 @@ impl Owner {
             match readers[stream].next() {
                 Some(record) => {
                     let record = record.map_err(|error| Failure::Journal("an event log", error))?;
+                    lines += u64::from(record.count);
                     self.merger.lines(stream, record.first, record.body).map_err(Failure::Full)?;
                 }
                 None => {
@@ -66,8 +230,9 @@ impl Owner {
             self.go_on()?;
         }
         for entry in idle.into_values() {
-            self.take(entry);
+            self.merger.decide(entry);
         }
-        self.go_on()
+        self.go_on()?;
+        Ok(lines)
     }
 }

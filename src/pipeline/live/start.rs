@@ -1,6 +1,6 @@
 //! Starting and stopping a live service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -12,6 +12,7 @@ use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::bounded;
 use tokio::sync::Notify;
+use tracing::info;
 
 use super::super::collect::collect;
 use super::super::decision::{Decision, Entry, StreamDeclaration};
@@ -19,11 +20,12 @@ use super::super::failure::Failure;
 use super::super::merger::Merger;
 use super::super::progress::Progress;
 use super::super::shard;
+use super::checkpoint::{self, Needed, Part};
 use super::handle::{Handle, Shared};
 use super::options::Options;
 use super::output::{Keep, Matches, OutputLog, log_rejected};
-use super::owner::{Owner, Shards, Watched, now};
-use super::recovery::{declared, entries};
+use super::owner::{Checkpoints, Owner, Shards, Watched, now};
+use super::recovery::{self, declared, entries};
 use super::request::Request;
 use super::sinks::{Logs, Sinks, Stop};
 use super::status::Status;
@@ -33,9 +35,12 @@ use crate::event::decode::Decoder;
 use crate::event::key::KeyHasher;
 use crate::journal::commit::{GroupCommit, Limits};
 use crate::journal::{self, Journal, JournalError, NewRecord, Opened};
+use crate::state::{self, SledStore};
 
 /// Steps that may wait for a shard, and pieces of output that may wait to be put into order.
 const QUEUE_LEN: usize = 8;
+/// Parts of a checkpoint that may wait to be written.
+const PARTS_LEN: usize = 8;
 /// Durable batches that may wait for the owner, and rejected ones for their log.
 const ARRIVALS_LEN: usize = 256;
 /// Wishes that may wait for the owner.
@@ -128,8 +133,13 @@ impl Live {
 
         let logs = journals.iter().map(|journal| journal.tail().clone()).collect::<Vec<_>>();
         let places = wanted.iter().map(|stream| stream.name.clone()).zip(logs.iter().cloned().enumerate());
-        let (match_tail, rejected_tail) = (matches.tail().clone(), rejected.tail().clone());
         let io = |error| StartError::Io(dir.clone(), error);
+        let recovery = StartError::Recovery;
+        let (store, state) = SledStore::open(&dir.join("state"), state::Options::default())
+            .map_err(|error| recovery(Failure::State(error)))?;
+        info!("{state}");
+        let found = recovery::checkpoint(&store, matches.next(), rejected.next()).map_err(recovery)?;
+        let (match_tail, rejected_tail) = (matches.tail().clone(), rejected.tail().clone());
         let tails = Logs {
             matches: match_tail.clone(),
             rejected: rejected_tail.clone(),
@@ -139,18 +149,33 @@ impl Live {
             .map_err(|refused| StartError::Sink(refused.0, refused.1))?;
         let giving_way = Arc::<Stop>::default();
         let keep = |bytes, sinks: &[_]| Keep { bytes, sinks: sinks.to_vec(), stop: Arc::clone(&giving_way) };
+        let (from, from_rejected) = found.as_ref().map_or((0, 0), |at| (at.cut.matches, at.cut.rejected));
         let kept = keep(options.matches_retain_bytes, &sinks.of_matches);
-        let matches = OutputLog::new(matches, 0, kept).map_err(io)?;
+        let matches = OutputLog::new(matches, from, kept).map_err(io)?;
         let kept = keep(options.rejected_retain_bytes, &sinks.of_rejected);
-        let rejected = OutputLog::new(rejected, 0, kept).map_err(io)?;
+        let rejected = OutputLog::new(rejected, from_rejected, kept).map_err(io)?;
+        let shadow = Arc::new(found.as_ref().map_or_else(BTreeSet::new, |found| found.shadow(&known)));
 
         let shards = options.threads.max(1);
         let hasher = KeyHasher::default();
         let of_several = (shards > 1).then(|| hasher.clone());
-        let merger = Merger::new(streams, options.batch_size.max(1), options.max_buffered_events, of_several);
+        let names: Vec<String> = streams.iter().map(|(name, _)| name.clone()).collect();
+        let mut merger =
+            Merger::new(streams, options.batch_size.max(1), options.max_buffered_events, of_several);
+        let registry = recovery::registry(&known);
+        if let Some(found) = &found {
+            let at = found.cut.frontier;
+            merger.resume(found.versions(&registry), &found.resumes(&names), at, Arc::clone(&shadow));
+        }
+        let engine = |number| Engine::new(Arc::clone(merger.set()), hasher.clone(), number, shards as u32);
+        let mut engines: Vec<Engine> = (0..shards as u32).map(engine).collect();
+        if let Some(found) = &found {
+            found.restore(merger.set(), &mut engines).map_err(recovery)?;
+        }
+
+        let (parts, to_checkpoint) = bounded(PARTS_LEN);
         let (mut to_shards, mut from_shards, mut others) = (Vec::new(), Vec::new(), Vec::new());
-        for number in 0..shards as u32 {
-            let engine = Engine::new(Arc::clone(merger.set()), hasher.clone(), number, shards as u32);
+        for engine in engines {
             let (to_shard, steps) = bounded(QUEUE_LEN);
             let (pieces, from_shard) = bounded(QUEUE_LEN);
             to_shards.push(to_shard);
@@ -161,8 +186,10 @@ impl Live {
             };
             others.push(named("shard", run).map_err(io)?);
         }
+        let told = parts.clone();
         let collecting = move || {
-            let mut matches = Matches::new(matches, Box::new(|_, _| {}));
+            let at_barrier = move |number, next| _ = told.send(Part::Matches(number, next));
+            let mut matches = Matches::new(matches, shadow, Box::new(at_barrier));
             collect(&from_shards, &mut matches, &Progress::default())
         };
         others.push(named("collect", collecting).map_err(io)?);
@@ -171,10 +198,22 @@ impl Live {
             .map(|stream| Decoder::new(&Schema::default(), &stream.declaration.settings()))
             .collect();
         let (rejects, from_owner) = bounded(ARRIVALS_LEN);
-        let rejecting = move || log_rejected(rejected, &from_owner, &(Box::new(|_, _| {}) as _));
+        let told = parts.clone();
+        let rejecting = move || {
+            let at_barrier = move |number, next| _ = told.send(Part::Rejected(number, next));
+            log_rejected(rejected, &from_owner, &(Box::new(at_barrier) as _))
+        };
         others.push(named("rejected", rejecting).map_err(io)?);
 
         let events = GroupCommit::start("events", journals, Limits::default()).map_err(io)?;
+        let (checkpointed, done) = bounded(1);
+        let needed: Needed = Box::new(|_| {});
+        let checkpointing = move || {
+            checkpoint::write(&store, &to_checkpoint, &checkpointed, &needed);
+            Ok(())
+        };
+        others.push(named("checkpoint", checkpointing).map_err(io)?);
+
         let (arrivals, arriving) = bounded(ARRIVALS_LEN);
         let (requests, wishes) = bounded(REQUESTS_LEN);
         let shared = Arc::new(Shared {
@@ -191,6 +230,15 @@ impl Live {
             control: control.tail().clone(),
             sinks: sinks.of_matches.iter().chain(&sinks.of_rejected).cloned().collect(),
         });
+        let checkpoints = Checkpoints {
+            interval: options.checkpoint_interval,
+            parts,
+            done,
+            last: 0,
+            begun: now(),
+            is_open: false,
+            full: found.is_none(),
+        };
         let mut owner = Owner {
             merger,
             shards: Shards(to_shards),
@@ -199,9 +247,13 @@ impl Live {
             max_patterns: options.max_patterns,
             rejects,
             streams: wanted.into_iter().map(|options| Watched { options, heard: now() }).collect(),
+            checkpoints,
             shared: Arc::clone(&shared),
         };
-        owner.recover(&known, logs).map_err(StartError::Recovery)?;
+        let lines = owner.recover(&known, found.as_ref(), &logs).map_err(recovery)?;
+        if lines > 0 {
+            info!(lines, "lines were read again");
+        }
         let ends = Ends(Arc::clone(&shared));
         let owning = move || {
             let _ends = ends;
