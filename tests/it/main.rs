@@ -35,3 +35,4 @@ mod sinks;
 mod state;
 mod stepwise;
 mod tidy;
+mod webhooks;

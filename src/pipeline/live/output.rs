@@ -275,3 +275,83 @@ pub(super) fn log_rejected(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::PatternSet;
+    use crate::event::record::StreamSettings;
+    use crate::event::{Position, Timestamp};
+    use crate::journal::{Options, Record};
+    use crate::pipeline::shard::Cut;
+
+    fn journal(dir: &std::path::Path, segment_bytes: u64) -> Journal {
+        Journal::open(dir, Options { segment_bytes, ..Options::default() }).unwrap().0
+    }
+
+    fn keep(bytes: u64, sinks: Vec<Arc<Progress>>) -> Keep {
+        Keep { bytes, sinks, stop: Arc::default() }
+    }
+
+    fn records(dir: &std::path::Path) -> Vec<Record> {
+        let tail = crate::journal::Tail::open(dir).unwrap();
+        tail.reader(tail.first()).unwrap().map(Result::unwrap).collect()
+    }
+
+    /// Passes lines of versions of a pattern `p` on, and then a cut to what no sink gets.
+    fn pass(to: &mut Matches, versions: &[u64], shadow: &[u64]) {
+        let (mut bytes, mut lines) = (Vec::new(), Vec::new());
+        let position = Position { stream: 0, partition: 0, offset: 0 };
+        let order = Order { time: Timestamp(0), of_event: true, position, pattern: 0 };
+        for version in versions {
+            bytes.extend_from_slice(
+                format!("{{\"pattern\":\"p\",\"version\":{version},\"x\":0}}\n").as_bytes(),
+            );
+            lines.push((order, bytes.len()));
+        }
+        to.lines(&bytes, 0, &lines).unwrap();
+        let set = Arc::new(PatternSet::of_versions(Vec::new(), &StreamSettings::default(), &[]));
+        let shadow = Arc::new(shadow.iter().map(|version| ("p".to_owned(), *version)).collect());
+        to.signal(&Signal::Cut(Arc::new(Cut { reached: None, set, renumbers: false, shadow }))).unwrap();
+    }
+
+    #[test]
+    fn matches_of_shadow_versions_are_marked_from_the_cut_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = OutputLog::new(journal(dir.path(), 1 << 20), 0, keep(1 << 30, Vec::new())).unwrap();
+        let mut matches = Matches::new(log, Arc::default(), Box::new(|_, _| {}));
+        pass(&mut matches, &[1, 2], &[2]);
+        pass(&mut matches, &[1, 2, 2, 12, 1], &[]);
+        pass(&mut matches, &[2], &[]);
+        matches.pause().unwrap();
+        drop(matches);
+        let marked: Vec<(u32, bool)> =
+            records(dir.path()).iter().map(|record| (record.count, record.meta == SHADOW)).collect();
+        assert_eq!(marked, [(3, false), (2, true), (3, false)]);
+    }
+
+    #[test]
+    fn the_oldest_lines_are_deleted_and_what_comes_again_goes_on_behind_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let line = |number: u64| format!("{{\"number\":{number},\"x\":\"{}\"}}\n", "y".repeat(400));
+        let mut log = OutputLog::new(journal(dir.path(), 4096), 0, keep(16 << 10, Vec::new())).unwrap();
+        for number in 0..200 {
+            log.add(line(number).as_bytes(), b"").unwrap();
+            log.sync().unwrap();
+        }
+        assert!(log.journal.tail().bytes() <= 24 << 10 && log.journal.first() > 100);
+        drop(log);
+        let mut log = OutputLog::new(journal(dir.path(), 4096), 20, keep(16 << 10, Vec::new())).unwrap();
+        for number in 20..210 {
+            assert_eq!(log.next(), number);
+            log.add(line(number).as_bytes(), b"").unwrap();
+        }
+        log.sync().unwrap();
+        drop(log);
+        let all = records(dir.path());
+        assert_eq!(all.last().map(Record::next), Some(210));
+        let lines: Vec<u8> = all.iter().flat_map(|record| record.body.clone()).collect();
+        let expected: String = (all[0].first..210).map(line).collect();
+        assert_eq!(String::from_utf8(lines).unwrap(), expected);
+    }
+}

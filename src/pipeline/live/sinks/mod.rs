@@ -3,22 +3,25 @@
 
 mod cursor;
 mod file;
+mod guard;
 mod progress;
 mod selection;
+mod webhook;
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use self::file::FileSink;
 use self::progress::Backoff;
 use self::selection::Selection;
+use self::webhook::Webhook;
 use super::options::SinkOptions;
 use super::owner::now;
 use crate::config::settings::{SinkInput, Target};
-use crate::journal::{Disk, RealDisk, Tail};
+use crate::journal::{self, Disk, Journal, RealDisk, Tail};
 
 pub use progress::SinkStatus;
 pub(super) use progress::{Progress, Stop};
@@ -33,6 +36,12 @@ pub(super) struct Sinks {
     /// Those of the log of matches, and those of the log of rejected lines.
     pub(super) of_matches: Vec<Arc<Progress>>,
     pub(super) of_rejected: Vec<Arc<Progress>>,
+}
+
+/// What a thread does.
+enum Run {
+    File(FileSink),
+    Webhook(Box<Webhook>),
 }
 
 /// The logs that sinks follow.
@@ -59,29 +68,47 @@ impl Sinks {
             of_rejected: Vec::new(),
         };
         let mut opened = Vec::new();
-        for SinkOptions { sink, .. } in options {
+        let mut undelivered = None;
+        for SinkOptions { sink, secret } in options {
             let is_of_matches = sink.what == SinkInput::Matches;
             let tail = if is_of_matches { &logs.matches } else { &logs.rejected };
             let selection = Selection::new(sink, &logs.control);
             let sidecar = cursors.join(format!("{}.json", sink.name));
             let refused = |error| Refused(sink.name.clone(), error);
-            let (progress, run) = match &sink.target {
+            let (kind, next, run) = match &sink.target {
                 Target::File(target) => {
                     let named = (sink.name.as_str(), target);
                     let file = FileSink::open(Arc::clone(&disk), named, sidecar, tail.clone(), selection);
                     let file = file.map_err(refused)?;
-                    let progress = Progress::new(&sink.name, "file", tail.clone(), file.next());
-                    (progress, file)
+                    ("file", file.next(), Run::File(file))
                 }
-                Target::Webhook(_) => continue,
+                Target::Webhook(target) => {
+                    let aside = match &undelivered {
+                        Some(log) => Arc::clone(log),
+                        None => {
+                            let options = journal::Options::default();
+                            let (log, _) = Journal::open(&dir.join("undelivered"), options)
+                                .map_err(|error| refused(io::Error::other(error)))?;
+                            undelivered.insert(Arc::new(Mutex::new(log))).clone()
+                        }
+                    };
+                    let named = (sink.name.as_str(), target);
+                    let hook = Webhook::open(named, secret.as_ref(), sidecar, tail.clone(), selection, aside)
+                        .map_err(refused)?;
+                    ("webhook", hook.next(), Run::Webhook(Box::new(hook)))
+                }
             };
+            let progress = Progress::new(&sink.name, kind, tail.clone(), next);
             let of_log = if is_of_matches { &mut sinks.of_matches } else { &mut sinks.of_rejected };
             of_log.push(Arc::clone(&progress));
             opened.push((sink.name.clone(), tail.clone(), progress, run));
         }
-        for (name, tail, progress, file) in opened {
+        for (name, tail, progress, run) in opened {
             let stop = Arc::clone(&sinks.stop);
-            let run = move || write_file(file, &tail, &progress, &stop);
+            let run = move || match run {
+                Run::File(file) => write_file(file, &tail, &progress, &stop),
+                Run::Webhook(hook) => hook.run(&progress, &stop),
+            };
             let thread = thread::Builder::new().name(format!("sink {name}")).spawn(run);
             sinks.threads.push(thread.map_err(|error| Refused(name, error))?);
         }
