@@ -9,6 +9,7 @@ mod matches;
 mod patterns;
 mod problem;
 pub mod server;
+mod sinks;
 mod streams;
 pub mod tls;
 
@@ -58,6 +59,7 @@ pub fn router(live: Handle, limits: Limits, guard: Guard) -> Router {
         .route("/v1/patterns/{name}", get(patterns::get).put(patterns::put).delete(patterns::delete))
         .route("/v1/control-log", get(control_log::get))
         .route("/v1/matches", get(matches::list))
+        .route("/v1/sinks", get(sinks::list))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(axum::extract::DefaultBodyLimit::max(bytes))

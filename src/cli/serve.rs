@@ -15,9 +15,9 @@ use crate::api;
 use crate::api::auth::{Guard, Tokens};
 use crate::api::server;
 use crate::api::tls::Certificate;
-use crate::config::settings::{self, LatePolicy, Settings};
+use crate::config::settings::{self, LatePolicy, Settings, Target, WebhookTarget};
 use crate::pipeline::decision::StreamDeclaration;
-use crate::pipeline::live::{Handle, Live, Options, Silence, StreamOptions};
+use crate::pipeline::live::{Handle, Live, Options, Silence, SinkOptions, StreamOptions};
 
 /// The arguments of `sequor serve`.
 #[derive(Debug, Args)]
@@ -33,7 +33,11 @@ pub fn run(args: ServeArgs) -> ExitCode {
         Err(status) => return status,
     };
     logging::start(&settings.log);
-    let live = match Live::start(options(&settings)) {
+    let options = match options(&settings) {
+        Ok(options) => options,
+        Err(why) => return fail(IO, why),
+    };
+    let live = match Live::start(options) {
         Ok(live) => live,
         Err(error) => return fail(IO, error.to_string()),
     };
@@ -95,8 +99,8 @@ fn serve(settings: &Settings, live: &Live) -> io::Result<()> {
     done
 }
 
-fn options(settings: &Settings) -> Options {
-    Options {
+fn options(settings: &Settings) -> Result<Options, String> {
+    Ok(Options {
         dir: settings.data.dir.clone(),
         streams: settings.streams.iter().map(stream).collect(),
         threads: settings.engine.threads,
@@ -104,8 +108,22 @@ fn options(settings: &Settings) -> Options {
         max_buffered_events: settings.engine.max_buffered_events,
         max_patterns: settings.engine.max_patterns,
         segment_bytes: settings.data.segment_size.0,
+        matches_retain_bytes: settings.data.matches_retain_bytes.0,
+        rejected_retain_bytes: settings.data.rejected_retain_bytes.0,
         checkpoint_interval: settings.data.checkpoint_interval,
-    }
+        sinks: settings.sinks.iter().map(sink).collect::<Result<_, _>>()?,
+    })
+}
+
+/// A sink with its secret, if that can be read.
+fn sink(sink: &settings::Sink) -> Result<SinkOptions, String> {
+    let secret = match &sink.target {
+        Target::Webhook(WebhookTarget { secret: Some(source), .. }) => {
+            Some(source.resolve(|name| std::env::var(name).ok())?)
+        }
+        _ => None,
+    };
+    Ok(SinkOptions { sink: sink.clone(), secret })
 }
 
 fn stream(settings: &settings::Stream) -> StreamOptions {

@@ -1,7 +1,7 @@
 //! From durable lines and durable decisions to what the shards take: the one merged order, cut where decisions take
 //! effect. It reads no clock and writes nothing, so that the live service and a replay of its logs go the same way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::decision::{Change, Decision, Entry, OldState, StreamDeclaration, What};
@@ -31,6 +31,8 @@ pub(super) struct Merger {
     streams: Vec<Stream>,
     ingest: Ingest,
     set: Arc<PatternSet>,
+    /// The names and versions of patterns whose matches no sink gets.
+    shadow: Arc<BTreeSet<(String, u64)>>,
     batch_size: usize,
     hasher: Option<KeyHasher>,
     /// Grows with each set; a block says with which it was prepared.
@@ -115,6 +117,7 @@ impl Merger {
         Merger {
             streams: streams.into_iter().map(stream).collect(),
             ingest: Ingest::new(&partitions, max_buffered),
+            shadow: Arc::default(),
             batch_size,
             hasher,
             epoch: 1,
@@ -127,13 +130,15 @@ impl Merger {
     }
 
     /// Goes on where an earlier run stood: with these versions installed, and events taken up to `frontier`. Lines are to
-    /// come again from where `streams` say. Decisions that are taken from now on have not had effect before.
+    /// come again from where `streams` say, and no sink gets the matches of the versions of `shadow`. Decisions that are taken from now on have not had effect before.
     pub(super) fn resume(
         &mut self,
         versions: Vec<(Plan, u64, bool)>,
         streams: &[Resume],
         frontier: Option<Timestamp>,
+        shadow: Arc<BTreeSet<(String, u64)>>,
     ) {
+        self.shadow = shadow;
         let retired: Vec<(String, u64)> = versions
             .iter()
             .filter(|(_, _, is_retired)| *is_retired)
@@ -345,6 +350,7 @@ impl Merger {
         while let Some(entry) = self.pending.first_entry().filter(|entry| entry.key().0 == at) {
             for change in entry.remove() {
                 set = changed(&set, &change);
+                self.note_shadow(&change, &set);
             }
         }
         let renumbers = set.is_sparse();
@@ -353,13 +359,18 @@ impl Merger {
         let set = match renumbers {
             // Numbering anew knows nothing of versions that take over from others: they do before.
             true => {
-                taker.cut(Cut { reached, set: Arc::new(set.clone()), renumbers: false })?;
+                taker.cut(Cut {
+                    reached,
+                    set: Arc::new(set.clone()),
+                    renumbers: false,
+                    shadow: Arc::clone(&self.shadow),
+                })?;
                 Arc::new(set.compacted())
             }
             false => Arc::new(set),
         };
         self.install(Arc::clone(&set), renumbers);
-        taker.cut(Cut { reached, set, renumbers })
+        taker.cut(Cut { reached, set, renumbers, shadow: Arc::clone(&self.shadow) })
     }
 
     fn install(&mut self, set: Arc<PatternSet>, renumbers: bool) {
@@ -374,6 +385,20 @@ impl Merger {
             }
         }
         self.set = set;
+    }
+
+    /// Notes whether a version is one whose matches no sink gets. It stays so while it ends.
+    fn note_shadow(&mut self, Change { name, version, what }: &Change, set: &PatternSet) {
+        let (What::Put { properties, .. } | What::Set { properties }) = what else { return };
+        if !properties.shadow && self.shadow.is_empty() {
+            return;
+        }
+        let shadow = Arc::make_mut(&mut self.shadow);
+        shadow.remove(&(name.clone(), *version));
+        if properties.shadow {
+            shadow.insert((name.clone(), *version));
+        }
+        shadow.retain(|(name, version)| set.number(name, *version).is_some());
     }
 }
 

@@ -10,6 +10,7 @@ use crossbeam_channel::Sender;
 use tokio::sync::Notify;
 
 use super::request::{ChangeRequest, Decided, Effective, Refusal, Request};
+use super::sinks::{Progress, SinkStatus};
 use super::status::Status;
 use crate::event::decode::Decoder;
 use crate::event::{Position, Timestamp};
@@ -38,6 +39,7 @@ pub(super) struct Shared {
     pub(super) control: Tail,
     /// Why nothing can be written at the moment, where it cannot.
     pub(super) unwritable: RwLock<Option<String>>,
+    pub(super) sinks: Vec<Arc<Progress>>,
 }
 
 /// Durable lines on their way to the owner.
@@ -195,6 +197,11 @@ impl Handle {
     /// The log of late events and dead letters: a line each.
     pub fn rejected(&self) -> &Tail {
         &self.0.rejected
+    }
+
+    /// How the sinks stand.
+    pub fn sinks(&self) -> Vec<SinkStatus> {
+        self.0.sinks.iter().map(|sink| sink.status()).collect()
     }
 
     /// The control log.

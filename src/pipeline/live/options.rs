@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::decision::StreamDeclaration;
+use crate::config::secret::Secret;
+use crate::config::settings::Sink;
 
 /// What a live service is made of.
 #[derive(Debug, Clone)]
@@ -24,6 +26,21 @@ pub struct Options {
     pub segment_bytes: u64,
     /// How often the state is written.
     pub checkpoint_interval: Duration,
+    /// How much of the log of matches is kept, in bytes.
+    pub matches_retain_bytes: u64,
+    /// How much of the log of late events and dead letters is kept, in bytes.
+    pub rejected_retain_bytes: u64,
+    /// Where matches go.
+    pub sinks: Vec<SinkOptions>,
+}
+
+/// Where matches go.
+#[derive(Debug, Clone)]
+pub struct SinkOptions {
+    /// As the settings say.
+    pub sink: Sink,
+    /// What requests are signed with.
+    pub secret: Option<Secret>,
 }
 
 /// A stream whose events are posted.

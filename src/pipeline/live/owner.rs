@@ -546,11 +546,8 @@ pub(super) fn now() -> Instant {
     Instant::now()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the control log tells people when it was; nothing depends on it"
-)]
-fn wall_clock() -> i64 {
+#[expect(clippy::disallowed_methods, reason = "it tells people when something was; nothing depends on it")]
+pub(super) fn wall_clock() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,11 +1,11 @@
 //! What is read again at a start: the control log as a whole, and of each event log what had not left.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use super::super::decision::{Decision, Entry, StreamDeclaration};
+use super::super::decision::{Decision, Entry, StreamDeclaration, What};
 use super::super::failure::Failure;
 use super::super::merger::plan_of;
 use super::super::registry::Registry;
@@ -159,6 +159,29 @@ impl Found {
             Some((plan_of(&version.source, &installed.name)?, installed.version, installed.is_retired))
         };
         self.cut.versions.iter().filter_map(installed).collect()
+    }
+
+    /// The versions whose matches no sink gets.
+    pub(super) fn shadow(&self, entries: &[Entry]) -> BTreeSet<(String, u64)> {
+        let mut shadow = BTreeSet::new();
+        for entry in entries.iter().filter(|entry| self.has(entry)) {
+            let Decision::Patterns { changes, .. } = &entry.decision else { continue };
+            for change in changes {
+                let (What::Put { properties, .. } | What::Set { properties }) = &change.what else {
+                    continue;
+                };
+                let version = (change.name.clone(), change.version);
+                if properties.shadow {
+                    shadow.insert(version)
+                } else {
+                    shadow.remove(&version)
+                };
+            }
+        }
+        shadow.retain(|(name, version)| {
+            self.cut.versions.iter().any(|there| there.name == *name && there.version == *version)
+        });
+        shadow
     }
 
     /// Whether a decision had taken effect.

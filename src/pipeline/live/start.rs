@@ -1,6 +1,6 @@
 //! Starting and stopping a live service.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
@@ -25,10 +25,11 @@ use super::checkpoint::{self, Needed, Part};
 use super::handle::{Handle, Shared};
 use super::mark::Mark;
 use super::options::{Options, Silence, StreamOptions};
-use super::output::{Matches, OutputLog, log_rejected};
+use super::output::{Keep, Matches, OutputLog, log_rejected};
 use super::owner::{Checkpoints, Owner, Shards, Watched, now};
 use super::recovery::{self, Declared, entries};
 use super::request::Request;
+use super::sinks::{Logs, Sinks, Stop};
 use super::status::Status;
 use crate::engine::Engine;
 use crate::event::Schema;
@@ -53,6 +54,9 @@ pub struct Live {
     events: GroupCommit,
     owner: JoinHandle<Result<(), Failure>>,
     others: Vec<JoinHandle<io::Result<()>>>,
+    sinks: Sinks,
+    /// Says to the logs of what comes out that they need not wait for sinks any more.
+    giving_way: Arc<Stop>,
     /// Held as long as the service runs.
     _lock: File,
     /// What was found when the logs were opened, for whoever tells it.
@@ -68,6 +72,8 @@ pub enum StartError {
     Io(PathBuf, io::Error),
     /// A log could not be opened.
     Journal(JournalError),
+    /// A sink could not be opened: its name, and why.
+    Sink(String, io::Error),
     /// What is there could not be taken.
     Recovery(Failure),
 }
@@ -80,6 +86,7 @@ impl fmt::Display for StartError {
             }
             StartError::Io(path, error) => write!(f, "cannot use `{}`: {error}", path.display()),
             StartError::Journal(error) => error.fmt(f),
+            StartError::Sink(name, error) => write!(f, "cannot open the sink `{name}`: {error}"),
             StartError::Recovery(failure) => failure.fmt(f),
         }
     }
@@ -130,9 +137,21 @@ impl Live {
         info!("{state}");
         let found = recovery::checkpoint(&store, matches.next(), rejected.next()).map_err(recovery)?;
         let (match_tail, rejected_tail) = (matches.tail().clone(), rejected.tail().clone());
+        let tails = Logs {
+            matches: match_tail.clone(),
+            rejected: rejected_tail.clone(),
+            control: control.tail().clone(),
+        };
+        let sinks = Sinks::start(&dir, &options.sinks, &tails)
+            .map_err(|refused| StartError::Sink(refused.0, refused.1))?;
+        let giving_way = Arc::<Stop>::default();
+        let keep = |bytes, sinks: &[_]| Keep { bytes, sinks: sinks.to_vec(), stop: Arc::clone(&giving_way) };
         let (from, from_rejected) = found.as_ref().map_or((0, 0), |at| (at.cut.matches, at.cut.rejected));
-        let matches = OutputLog::new(matches, from).map_err(io)?;
-        let rejected = OutputLog::new(rejected, from_rejected).map_err(io)?;
+        let kept = keep(options.matches_retain_bytes, &sinks.of_matches);
+        let matches = OutputLog::new(matches, from, kept).map_err(io)?;
+        let kept = keep(options.rejected_retain_bytes, &sinks.of_rejected);
+        let rejected = OutputLog::new(rejected, from_rejected, kept).map_err(io)?;
+        let shadow = Arc::new(found.as_ref().map_or_else(BTreeSet::new, |found| found.shadow(&known)));
 
         let shards = options.threads.max(1);
         let hasher = KeyHasher::default();
@@ -142,7 +161,8 @@ impl Live {
             Merger::new(streams, options.batch_size.max(1), options.max_buffered_events, of_several);
         let registry = recovery::registry(&known);
         if let Some(found) = &found {
-            merger.resume(found.versions(&registry), &found.resumes(&names), found.cut.frontier);
+            let at = found.cut.frontier;
+            merger.resume(found.versions(&registry), &found.resumes(&names), at, Arc::clone(&shadow));
         }
         let engine = |number| Engine::new(Arc::clone(merger.set()), hasher.clone(), number, shards as u32);
         let mut engines: Vec<Engine> = (0..shards as u32).map(engine).collect();
@@ -166,7 +186,7 @@ impl Live {
         let told = parts.clone();
         let collecting = move || {
             let at_barrier = move |number, next| _ = told.send(Part::Matches(number, next));
-            let mut matches = Matches::new(matches, Box::new(at_barrier));
+            let mut matches = Matches::new(matches, shadow, Box::new(at_barrier));
             collect(&from_shards, &mut matches, &Progress::default())
         };
         others.push(named("collect", collecting).map_err(io)?);
@@ -206,6 +226,7 @@ impl Live {
             rejected: rejected_tail,
             control: control.tail().clone(),
             unwritable: RwLock::new(None),
+            sinks: sinks.of_matches.iter().chain(&sinks.of_rejected).cloned().collect(),
         });
         let checkpoints = Checkpoints {
             interval: options.checkpoint_interval,
@@ -240,7 +261,7 @@ impl Live {
             owner.run(&arriving, &wishes)
         };
         let owner = named("owner", owning).map_err(io)?;
-        Ok(Live { handle: Handle(shared), events, owner, others, _lock: lock, opened })
+        Ok(Live { handle: Handle(shared), events, owner, others, sinks, giving_way, _lock: lock, opened })
     }
 
     /// The outside's grip on it.
@@ -251,6 +272,7 @@ impl Live {
     /// Takes what has been promised, writes how far everything has come, and ends.
     pub fn stop(self) -> Result<(), Failure> {
         // All that was answered is with the owner before it hears that it is to stop.
+        self.giving_way.set();
         let written = self.events.stop();
         let _ = self.handle.0.requests.send(Request::Stop);
         let owned = self.owner.join().unwrap_or(Err(Failure::Panicked));
@@ -263,6 +285,7 @@ impl Live {
                 Ok(Ok(())) => {}
             }
         }
+        self.sinks.stop();
         match (failed, written) {
             (Some(failure), _) => Err(failure),
             (None, None) => Err(Failure::Panicked),
