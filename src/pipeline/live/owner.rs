@@ -83,11 +83,19 @@ pub(super) struct Watched {
 }
 
 /// The shards' channels.
-pub(super) struct Shards(pub(super) Vec<Sender<Step>>);
+pub(super) struct Shards {
+    channels: Vec<Sender<Step>>,
+    /// Whether all keys were named anew since the last checkpoint.
+    is_renumbered: bool,
+}
 
 impl Shards {
+    pub(super) fn new(channels: Vec<Sender<Step>>) -> Shards {
+        Shards { channels, is_renumbered: false }
+    }
+
     fn tell(&self, step: &Step) -> Result<(), Failure> {
-        self.0.iter().try_for_each(|shard| shard.send(step.clone()).map_err(|_| Failure::Panicked))
+        self.channels.iter().try_for_each(|shard| shard.send(step.clone()).map_err(|_| Failure::Panicked))
     }
 }
 
@@ -101,6 +109,7 @@ impl Taker for Shards {
     }
 
     fn cut(&mut self, cut: Cut) -> Result<(), Failure> {
+        self.is_renumbered |= cut.renumbers;
         self.tell(&Step::Cut(Arc::new(cut)))
     }
 }
@@ -446,13 +455,15 @@ impl Owner {
         };
         let cut = Box::new(Checkpoint { frontier: self.merger.ingest().frontier(), ..cut });
         let number = self.checkpoints.last + 1;
-        // As long as engines give all keys each time.
-        let full = std::mem::take(&mut self.checkpoints.full) || true;
+        let renumbered = std::mem::take(&mut self.shards.is_renumbered);
+        let full = std::mem::take(&mut self.checkpoints.full) || renumbered;
         self.checkpoints.last = number;
         self.checkpoints.begun = now();
         self.checkpoints.is_open = true;
         let parts = &self.checkpoints.parts;
-        parts.send(Part::Begin(number, cut, self.shards.0.len(), full)).map_err(|_| Failure::Panicked)?;
+        parts
+            .send(Part::Begin(number, cut, self.shards.channels.len(), full))
+            .map_err(|_| Failure::Panicked)?;
         let give = checkpoint::give(number, ids.into(), full, parts.clone());
         self.shards.tell(&Step::Barrier(number, give))?;
         self.rejects.send(Reject::Barrier(number)).map_err(|_| Failure::Panicked)
