@@ -1,16 +1,20 @@
 //! HTTP: one file per resource. Everything answers JSON; what goes wrong is a problem document.
 
+mod around;
 mod events;
+mod extract;
 mod health;
 mod matches;
+pub mod openapi;
 mod patterns;
 mod problem;
 mod streams;
 
 use std::sync::Arc;
 
-use axum::Router;
-use axum::routing::{get, post};
+use axum::{Router, middleware};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::pipeline::live::Handle;
 
@@ -38,17 +42,23 @@ pub struct Limits {
 pub fn router(live: Handle, limits: Limits) -> Router {
     let bytes = limits.body_bytes;
     let api = Api(Arc::new(Inner { live, limits }));
-    Router::new()
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/v1/streams", get(streams::list))
-        .route("/v1/streams/{stream}/events", post(events::post))
-        .route("/v1/streams/{stream}/watermark", post(streams::watermark))
-        .route("/v1/patterns", get(patterns::list).post(patterns::create))
-        .route("/v1/patterns/{name}", get(patterns::get).put(patterns::put).delete(patterns::delete))
-        .route("/v1/matches", get(matches::list))
+    let (router, _) = routes().split_for_parts();
+    router
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(axum::extract::DefaultBodyLimit::max(bytes))
+        .layer(middleware::from_fn(around::around))
         .with_state(api)
+}
+
+/// All routes, each with its description. A route that is added in any other way is missing from `openapi.yaml`.
+fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(streams::list))
+        .routes(routes!(events::post))
+        .routes(routes!(streams::watermark))
+        .merge(patterns::routes())
+        .routes(routes!(matches::list))
 }

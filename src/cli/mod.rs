@@ -44,6 +44,9 @@ enum Command {
     Config(config::ConfigArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
+    /// Print the description of the service's API (OpenAPI 3.1)
+    #[command(hide = true)]
+    Openapi,
 }
 
 /// Runs the program.
@@ -57,6 +60,10 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Openapi => match io::stdout().write_all(crate::api::openapi::yaml().as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(IO, format!("cannot write the description: {error}")),
+        },
     }
 }
 

@@ -16,6 +16,6 @@ mod status;
 
 pub use handle::{Appended, Handle, NotAppended};
 pub use options::{Options, Silence, StreamOptions};
-pub use request::{ChangeRequest, Decided, Effective, Refusal};
+pub use request::{Action, ChangeRequest, Decided, Expected, NewProperties, Outcome, Refusal, Wish};
 pub use start::{Live, StartError};
 pub use status::{Status, StreamStatus};
