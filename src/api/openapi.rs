@@ -1,7 +1,8 @@
 //! The description of the API (OpenAPI 3.1), made from the annotations of the handlers.
 
-use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
+use axum::http::StatusCode;
 use utoipa::OpenApi;
+use utoipa::openapi::{ContentBuilder, OpenApi as Document, Ref, RefOr, ResponseBuilder};
 
 use super::problem::Problem;
 use super::routes;
@@ -35,7 +36,19 @@ pub fn document() -> Document {
     for path in document.paths.paths.values_mut() {
         let operations = [&mut path.get, &mut path.put, &mut path.post, &mut path.delete, &mut path.patch];
         for operation in operations.into_iter().flatten() {
+            // Handlers of several resources have one name.
+            let resource = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
+            operation.operation_id = operation.operation_id.take().map(|id| format!("{resource}_{id}"));
             let responses = &mut operation.responses.responses;
+            for (status, response) in responses.iter_mut() {
+                if let RefOr::T(response) = response
+                    && response.description.is_empty()
+                {
+                    let status = StatusCode::from_bytes(status.as_bytes()).ok();
+                    let said = status.and_then(|status| status.canonical_reason()).unwrap_or("Answer");
+                    response.description = said.to_owned();
+                }
+            }
             responses.entry(String::from("default")).or_insert_with(|| RefOr::T(problem.clone()));
         }
     }

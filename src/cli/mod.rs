@@ -8,6 +8,7 @@ pub mod explain;
 pub mod fmt;
 pub mod load;
 mod logging;
+pub mod pattern;
 pub mod replay;
 pub mod scenario;
 pub mod serve;
@@ -40,6 +41,8 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Run scenario tests of patterns
     Test(test::Arguments),
+    /// List, apply and remove the patterns of a running service
+    Pattern(pattern::PatternArgs),
     /// Check and show the settings of the service
     Config(config::ConfigArgs),
     /// Print a completion script for a shell
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Fmt(args) => fmt::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Test(args) => test::run(&args),
+        Command::Pattern(args) => pattern::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Openapi => match io::stdout().write_all(crate::api::openapi::yaml().as_bytes()) {

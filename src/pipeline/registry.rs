@@ -89,7 +89,10 @@ impl Registry {
 
     /// The patterns that are there, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Pattern)> {
-        self.patterns.iter().filter(|(_, pattern)| pattern.is_there).map(|(name, pattern)| (&**name, &**pattern))
+        self.patterns
+            .iter()
+            .filter(|(_, pattern)| pattern.is_there)
+            .map(|(name, pattern)| (&**name, &**pattern))
     }
 
     /// The patterns that are there behind a name, by name.

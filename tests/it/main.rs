@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails, and says what it skips"
 )]
 
+mod api_patterns;
 mod cli;
 mod config;
 mod conformance;
@@ -23,12 +24,14 @@ mod language;
 mod life;
 mod many;
 mod naive;
+mod openapi;
 mod order;
 #[path = "../powerloss/mod.rs"]
 mod powerloss;
 mod rare;
 mod saved;
 mod scenarios;
+mod serving;
 mod sets;
 mod state;
 mod stepwise;

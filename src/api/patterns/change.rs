@@ -8,11 +8,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
+use super::decided;
 use super::input::{ApplyOptions, Body, EndOptions, Given, New, Options, Several, json, unsupported};
 use super::look::answer;
 use super::model::{Applied, Checked, CheckedPattern, Listed, Removed, Shown};
 use super::precondition::{if_match, of_put, put_refused, required};
-use super::decided;
 use crate::api::Api;
 use crate::api::extract::{Caller, Moment, Named, Parameters, Raw, media_type};
 use crate::api::problem::Problem;
@@ -121,7 +121,8 @@ pub(super) async fn put(
     let decided = decided.map_err(|refusal| put_refused(&headers, refusal))?;
     let shown = Shown::of(&decided.registry, &name, decided.frontier).ok_or(Refusal::Missing(name))?;
     let mut response = answer(shown);
-    let is_new = decided.outcomes.iter().any(|outcome| outcome.action == crate::pipeline::live::Action::Create);
+    let is_new =
+        decided.outcomes.iter().any(|outcome| outcome.action == crate::pipeline::live::Action::Create);
     if is_new && !options.dry_run {
         *response.status_mut() = StatusCode::CREATED;
     }
@@ -244,7 +245,9 @@ pub(super) async fn patch(
 fn merged(before: Properties, patch: Value) -> Result<Properties, Problem> {
     let invalid = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail);
     if !patch.is_object() {
-        return Err(invalid(String::from("a patch is an object with `paused`, `shadow`, `labels` or `limits`")));
+        return Err(invalid(String::from(
+            "a patch is an object with `paused`, `shadow`, `labels` or `limits`",
+        )));
     }
     let mut whole = serde_json::to_value(before).map_err(|error| invalid(error.to_string()))?;
     merge(&mut whole, patch);

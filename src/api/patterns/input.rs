@@ -168,20 +168,12 @@ impl Body {
         let compiled = compile(text, &pattern::Limits::default());
         self.errors.extend(places(text, &compiled.diagnostics, true, pointer));
         self.warnings.extend(places(text, &compiled.diagnostics, false, pointer));
-        let patterns = &compiled.file.patterns;
-        let mut from = 0;
-        for (place, pattern) in patterns.iter().enumerate() {
-            // What stands before a pattern belongs to it; what follows the last one as well.
-            let to = if place + 1 == patterns.len() { text.len() } else { pattern.span.end as usize };
-            if compiled.plans.iter().any(|plan| plan.name == pattern.name.text) {
-                self.patterns.push(Given {
-                    name: pattern.name.text.clone(),
-                    source: text[from..to].trim().to_owned(),
-                    properties: new.properties(),
-                });
-            }
-            from = to;
-        }
+        let given = |(name, source): (&str, &str)| Given {
+            name: name.to_owned(),
+            source: source.to_owned(),
+            properties: new.properties(),
+        };
+        self.patterns.extend(compiled.texts(text).map(given));
     }
 
     /// Itself, if nothing is wrong with its texts.

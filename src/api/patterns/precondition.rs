@@ -59,8 +59,9 @@ pub(super) fn put_refused(headers: &HeaderMap, refusal: Refusal) -> Problem {
 }
 
 fn missing(name: &str) -> Problem {
-    let detail =
-        format!("`{name}` is there already: send its ETag as `If-Match`, so that no change of others is lost");
+    let detail = format!(
+        "`{name}` is there already: send its ETag as `If-Match`, so that no change of others is lost"
+    );
     Problem::new(StatusCode::PRECONDITION_REQUIRED, "if-match-required", detail)
 }
 

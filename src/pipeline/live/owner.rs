@@ -15,9 +15,7 @@ use super::super::shard::{Cut, Step};
 use super::handle::{Arrival, Shared};
 use super::options::{Silence, StreamOptions};
 use super::output::Reject;
-use super::request::{
-    Action, ChangeRequest, Decided, Expected, Outcome, Refusal, Request, Wish,
-};
+use super::request::{Action, ChangeRequest, Decided, Expected, Outcome, Refusal, Request, Wish};
 use super::status::{Status, StreamStatus};
 use crate::engine::PatternSet;
 use crate::event::record::StreamSettings;
@@ -306,9 +304,7 @@ impl Owner {
             (ChangeRequest::Set { properties, .. }, Some(known)) if known.properties == properties => {
                 return Ok(None);
             }
-            (ChangeRequest::Set { name, properties, .. }, Some(_)) => {
-                (name, last, What::Set { properties })
-            }
+            (ChangeRequest::Set { name, properties, .. }, Some(_)) => (name, last, What::Set { properties }),
             (ChangeRequest::Remove { name, state, .. }, Some(_)) => {
                 let state = self.state(&name, state, None)?;
                 (name, last, What::Remove { state })
