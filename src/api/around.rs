@@ -60,3 +60,29 @@ fn new_id() -> String {
     let _ = getrandom::fill(&mut bytes);
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use axum::{Router, middleware};
+
+    #[test]
+    #[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+    fn a_handler_that_panics_is_answered() {
+        async fn panics() -> &'static str {
+            panic!("on purpose")
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+        let router = Router::new().route("/", get(panics)).layer(middleware::from_fn(super::around));
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        runtime.spawn(async { axum::serve(listener, router).await });
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let mut response = agent.get(url).header("x-request-id", "not an id").call().unwrap();
+        assert_eq!(response.status().as_u16(), 500);
+        let id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+        let problem: serde_json::Value = response.body_mut().read_json().unwrap();
+        assert_eq!((problem["status"].as_u64(), problem["request_id"].as_str()), (Some(500), Some(&*id)));
+        assert_eq!(id.len(), 32);
+    }
+}
