@@ -67,7 +67,6 @@ mod tests {
     use axum::{Router, middleware};
 
     #[test]
-    #[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
     fn a_handler_that_panics_is_answered() {
         async fn panics() -> &'static str {
             panic!("on purpose")

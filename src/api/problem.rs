@@ -16,7 +16,8 @@ use crate::pipeline::live::{NotAppended, Refusal};
 pub(super) struct Problem {
     /// What kind of problem it is: a URL of the documentation.
     #[serde(rename = "type")]
-    kind: String,
+    #[schema(value_type = String)]
+    kind: Box<str>,
     /// The status in words.
     title: &'static str,
     /// The status.
@@ -25,7 +26,8 @@ pub(super) struct Problem {
     detail: String,
     /// The id of the request, as in the header `x-request-id`.
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<String>,
+    #[schema(value_type = Option<String>)]
+    request_id: Option<Box<str>>,
     /// What is wrong with a pattern text, place by place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Place>,
@@ -91,7 +93,7 @@ pub(super) fn places(
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Problem {
         Problem {
-            kind: format!("https://sequor.dev/problems/{code}"),
+            kind: format!("https://sequor.dev/problems/{code}").into(),
             title: status.canonical_reason().unwrap_or("problem"),
             status: status.as_u16(),
             detail: detail.into(),
@@ -110,7 +112,7 @@ impl Problem {
 
 impl IntoResponse for Problem {
     fn into_response(mut self) -> Response {
-        self.request_id = around::request_id();
+        self.request_id = around::request_id().map(String::into_boxed_str);
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.retry_after;
         let mut response = (status, Json(self)).into_response();
