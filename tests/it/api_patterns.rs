@@ -343,7 +343,8 @@ fn whatever_goes_wrong_is_a_problem_document() {
     let method = service.send("PUT", "/v1/patterns", &[], "x");
     assert_problem(&method, 405, "method");
     assert_eq!(method.header("allow"), "GET,HEAD,POST");
-    let text = "x".repeat(70_000);
+    // Just too long: of a body that is longer the service does not read the rest, and a client may not get to the answer.
+    let text = "x".repeat((64 << 10) + 1);
     assert_problem(&service.post("/v1/patterns", &text), 413, "too-large");
     assert_problem(&service.post("/v1/patterns", &text[..2_000]), 413, "text-too-long");
     let form = [("content-type", "application/x-www-form-urlencoded")];
