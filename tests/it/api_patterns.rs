@@ -4,7 +4,7 @@ use std::fs;
 use std::process::Output;
 use std::thread;
 
-use serde_json::{Value as Json, json};
+use serde_json::json;
 
 use crate::serving::{Answer, Service, eventually, sequor};
 
