@@ -114,7 +114,7 @@ fn a_pattern_is_changed_only_by_those_who_know_it() {
     assert_eq!(states, ["removed", "removed", "active"]);
     let second = service.get("/v1/patterns/p/versions/2").ok().json();
     assert_eq!((&second["source"], &second["ended"]["state"]), (&json!(other), &json!("drain")));
-    assert_eq!((&second["created_by"], &second["ended"]["by"]), (&json!("api"), &json!("api")));
+    assert_eq!((&second["created_by"], &second["ended"]["by"]), (&json!("anonymous"), &json!("anonymous")));
     assert_problem(&service.get("/v1/patterns/p/versions/4"), 404, "no-such-version");
     assert_problem(&service.get("/v1/patterns/p/versions/x"), 400, "invalid-path");
 }
@@ -342,7 +342,7 @@ fn whatever_goes_wrong_is_a_problem_document() {
     assert_problem(&service.get("/nothing"), 404, "no-such-route");
     let method = service.send("PUT", "/v1/patterns", &[], "x");
     assert_problem(&method, 405, "method");
-    assert_eq!(method.header("allow"), "GET,HEAD,POST");
+    assert_eq!(method.header("allow"), "GET, HEAD, POST");
     // Just too long: of a body that is longer the service does not read the rest, and a client may not get to the answer.
     let text = "x".repeat((64 << 10) + 1);
     assert_problem(&service.post("/v1/patterns", &text), 413, "too-large");
