@@ -24,8 +24,8 @@ pub struct Options {
     pub max_patterns: usize,
     /// The size at which a new file of a log is begun, in bytes.
     pub segment_bytes: u64,
-    /// How often the state is written.
-    pub checkpoint_interval: Duration,
+    /// How often the state is written; without it, a start reads the logs from their beginning.
+    pub checkpoint_interval: Option<Duration>,
     /// How much of the log of matches is kept, in bytes.
     pub matches_retain_bytes: u64,
     /// How much of the log of late events and dead letters is kept, in bytes.

@@ -59,7 +59,8 @@ pub(super) struct Owner {
 
 /// When checkpoints are made.
 pub(super) struct Checkpoints {
-    pub(super) interval: Duration,
+    /// None: never.
+    pub(super) interval: Option<Duration>,
     pub(super) parts: Sender<Part>,
     pub(super) done: Receiver<Done>,
     /// The number of the last one that was begun.
@@ -466,7 +467,8 @@ impl Owner {
         while let Ok(done) = self.checkpoints.done.try_recv() {
             self.checkpointed(done);
         }
-        if self.checkpoints.is_open || self.checkpoints.begun.elapsed() < self.checkpoints.interval {
+        let Checkpoints { interval, begun, is_open, .. } = &self.checkpoints;
+        if *is_open || interval.is_none_or(|interval| begun.elapsed() < interval) {
             return Ok(());
         }
         self.begin_checkpoint()
@@ -556,7 +558,7 @@ impl Owner {
         {
             self.checkpointed(done);
         }
-        if !self.checkpoints.is_open {
+        if !self.checkpoints.is_open && self.checkpoints.interval.is_some() {
             self.begin_checkpoint()?;
             let _ = self.checkpoints.done.recv_timeout(LAST_CHECKPOINT);
         }

@@ -135,7 +135,10 @@ impl Live {
         let (store, state) = SledStore::open(&dir.join("state"), state::Options::default())
             .map_err(|error| recovery(Failure::State(error)))?;
         info!("{state}");
-        let found = recovery::checkpoint(&store, matches.next(), rejected.next()).map_err(recovery)?;
+        let found = match options.checkpoint_interval {
+            Some(_) => recovery::checkpoint(&store, matches.next(), rejected.next()).map_err(recovery)?,
+            None => None,
+        };
         let (match_tail, rejected_tail) = (matches.tail().clone(), rejected.tail().clone());
         let tails = Logs {
             matches: match_tail.clone(),
