@@ -11,6 +11,9 @@ pub(super) async fn live() -> &'static str {
 }
 
 pub(super) async fn ready(State(api): State<Api>) -> Result<&'static str, Problem> {
+    if let Some(why) = api.0.live.unwritable() {
+        return Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "storage", why));
+    }
     match &api.0.live.status().failure {
         None => Ok("ok\n"),
         Some(why) => Err(Problem::new(StatusCode::SERVICE_UNAVAILABLE, "failed", why.clone())),

@@ -1,14 +1,15 @@
 //! Patterns: put, looked at, and removed while events pass.
 
-use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::Api;
+use super::auth::{Actor, may_change};
 use super::problem::Problem;
 use crate::event::Timestamp;
 use crate::pattern::{self, compile};
@@ -76,9 +77,15 @@ fn texts(text: &str) -> Result<Vec<(String, String)>, Problem> {
     Ok(texts)
 }
 
-async fn decided(api: &Api, changes: Vec<ChangeRequest>, effective: Effective) -> Result<Decided, Problem> {
+async fn decided(
+    api: &Api,
+    actor: &Actor,
+    changes: Vec<ChangeRequest>,
+    effective: Effective,
+) -> Result<Decided, Problem> {
+    changes.iter().try_for_each(|change| may_change(actor, change.name()))?;
     let (reply, answer) = oneshot::channel();
-    api.0.live.change(changes, effective, "api", move |result| _ = reply.send(result));
+    api.0.live.change(changes, effective, &actor.name, move |result| _ = reply.send(result));
     Ok(answer.await.unwrap_or(Err(Refusal::Stopping))?)
 }
 
@@ -96,6 +103,7 @@ pub(super) async fn list(State(api): State<Api>) -> Json<Value> {
 
 pub(super) async fn create(
     State(api): State<Api>,
+    Extension(actor): Extension<Actor>,
     Query(options): Query<Options>,
     text: String,
 ) -> Result<Response, Problem> {
@@ -114,7 +122,7 @@ pub(super) async fn create(
         source: source.clone(),
         properties: Properties::default(),
     };
-    decided(&api, texts.iter().map(create).collect(), options.effective()).await?;
+    decided(&api, &actor, texts.iter().map(create).collect(), options.effective()).await?;
     let body = listed(&api, texts.into_iter().map(|(name, _)| name));
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
@@ -154,6 +162,7 @@ fn required(name: &str, revision: Option<u64>) -> Result<u64, Problem> {
 
 pub(super) async fn put(
     State(api): State<Api>,
+    Extension(actor): Extension<Actor>,
     Path(name): Path<String>,
     Query(options): Query<Options>,
     headers: HeaderMap,
@@ -175,7 +184,7 @@ pub(super) async fn put(
     }
     let put =
         ChangeRequest::Put { name: name.clone(), source, properties: None, state: options.state, revision };
-    decided(&api, vec![put], options.effective()).await?;
+    decided(&api, &actor, vec![put], options.effective()).await?;
     let mut response = one(&api, &name)?;
     if !is_there {
         *response.status_mut() = StatusCode::CREATED;
@@ -185,12 +194,13 @@ pub(super) async fn put(
 
 pub(super) async fn delete(
     State(api): State<Api>,
+    Extension(actor): Extension<Actor>,
     Path(name): Path<String>,
     Query(options): Query<Options>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Problem> {
     let revision = required(&name, revision(&headers)?)?;
     let remove = ChangeRequest::Remove { name: name.clone(), state: options.state, revision };
-    let decided = decided(&api, vec![remove], options.effective()).await?;
+    let decided = decided(&api, &actor, vec![remove], options.effective()).await?;
     Ok(Json(json!({ "name": name, "effective_from": decided.effective_from })))
 }

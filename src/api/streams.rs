@@ -1,12 +1,13 @@
 //! Streams: how they stand, and heartbeats.
 
-use axum::Json;
 use axum::extract::{Path, State};
+use axum::{Extension, Json};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::Api;
+use super::auth::Actor;
 use super::problem::Problem;
 use crate::event::Timestamp;
 use crate::pipeline::live::Refusal;
@@ -45,12 +46,13 @@ pub(super) struct Heartbeat {
 
 pub(super) async fn watermark(
     State(api): State<Api>,
+    Extension(actor): Extension<Actor>,
     Path(stream): Path<String>,
     Json(heartbeat): Json<Heartbeat>,
 ) -> Result<Json<Value>, Problem> {
     let (reply, answer) = oneshot::channel();
     let told = move |result| _ = reply.send(result);
-    api.0.live.heartbeat(&stream, Timestamp(heartbeat.time), "api", told);
+    api.0.live.heartbeat(&stream, Timestamp(heartbeat.time), &actor.name, told);
     let watermark = answer.await.unwrap_or(Err(Refusal::Stopping))?;
     Ok(Json(json!({ "watermark": watermark })))
 }

@@ -5,6 +5,7 @@ pub mod check;
 pub mod completions;
 pub mod config;
 pub mod explain;
+pub mod export;
 pub mod fmt;
 pub mod load;
 mod logging;
@@ -12,6 +13,7 @@ pub mod replay;
 pub mod scenario;
 pub mod serve;
 pub mod test;
+pub mod token;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -40,6 +42,10 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Run scenario tests of patterns
     Test(test::Arguments),
+    /// Write what the service retains to files: events, or the control log
+    Export(export::ExportArgs),
+    /// Make, list and remove the tokens that let others use the service
+    Token(token::TokenArgs),
     /// Check and show the settings of the service
     Config(config::ConfigArgs),
     /// Print a completion script for a shell
@@ -55,6 +61,8 @@ pub fn main() -> ExitCode {
         Command::Fmt(args) => fmt::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Test(args) => test::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Token(args) => token::run(args),
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(&args),
     }

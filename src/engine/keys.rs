@@ -2,6 +2,7 @@
 //! places are 8 bytes, so that a look-up most often reads one line of the cache. A large one is many small ones, which
 //! grow by a quarter each: growing takes no moment that anybody could notice, and leaves little room unused.
 
+use super::changed::Tag;
 use super::store::NONE;
 
 /// With so many keys a table becomes `PARTS` ones.
@@ -27,12 +28,16 @@ pub(crate) struct Found {
 
 #[derive(Debug, Clone, Copy)]
 struct Key {
-    hash: u32,
+    tag: Tag,
     /// What it holds; `NONE` where the place is free.
     held: u32,
 }
 
-const FREE: Key = Key { hash: 0, held: NONE };
+impl Default for Key {
+    fn default() -> Self {
+        Key { tag: Tag::default(), held: NONE }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Part {
@@ -53,6 +58,7 @@ impl Keys {
     /// The key of this hash for which `is_same` holds of what it holds.
     #[inline]
     pub(crate) fn find(&self, hash: u32, is_same: impl Fn(u32) -> bool) -> Option<Found> {
+        let hash = Tag::new(hash).hash();
         let part = self.part_of(hash);
         let places = &self.part(part).places;
         let mut at = home(hash, places.len());
@@ -61,7 +67,7 @@ impl Keys {
             if key.held == NONE {
                 return None;
             }
-            if key.hash == hash && is_same(key.held) {
+            if key.tag.hash() == hash && is_same(key.held) {
                 return Some(Found { part: part as u32, at: at as u32 });
             }
             at = after(at, places.len());
@@ -80,22 +86,56 @@ impl Keys {
         self.part_mut(found.part as usize).places[found.at as usize].held = held;
     }
 
+    /// What is known of a key's last change.
+    #[inline]
+    pub(crate) fn tag(&self, found: Found) -> Tag {
+        self.part(found.part as usize).places[found.at as usize].tag
+    }
+
+    #[inline]
+    pub(crate) fn tag_mut(&mut self, found: Found) -> &mut Tag {
+        &mut self.part_mut(found.part as usize).places[found.at as usize].tag
+    }
+
+    /// A changed key of a hash: its tag and what it holds.
+    pub(crate) fn changed(&mut self, hash: u32) -> Option<(&mut Tag, u32)> {
+        let part = self.part_mut(self.part_of(hash));
+        let len = part.places.len();
+        let mut at = home(hash, len);
+        while !part.places.get(at)?.tag.is_changed(hash) {
+            if part.places[at].held == NONE {
+                return None;
+            }
+            at = after(at, len);
+        }
+        let key = &mut part.places[at];
+        (key.held != NONE).then_some((&mut key.tag, key.held))
+    }
+
+    /// The tags of all keys, and what they hold.
+    pub(crate) fn tags(&mut self) -> impl Iterator<Item = (&mut Tag, u32)> {
+        let places = self.parts.iter_mut().chain([&mut self.one]).flat_map(|part| &mut part.places);
+        places.filter(|key| key.held != NONE).map(|key| (&mut key.tag, key.held))
+    }
+
     /// Adds a key that is not there.
-    pub(crate) fn insert(&mut self, hash: u32, held: u32) {
+    pub(crate) fn insert(&mut self, tag: Tag, held: u32) {
         if self.parts.is_empty() && self.len >= MANY {
             self.divide(PARTS);
         }
         self.len += 1;
-        self.part_mut(self.part_of(hash)).insert(Key { hash, held });
+        self.part_mut(self.part_of(tag.hash())).insert(Key { tag, held });
     }
 
     /// Removes a key, and gives memory back where few are left.
-    pub(crate) fn remove(&mut self, found: Found) {
+    pub(crate) fn remove(&mut self, found: Found) -> Tag {
+        let tag = self.tag(found);
         self.len -= 1;
         self.part_mut(found.part as usize).remove(found.at as usize);
         if !self.parts.is_empty() && self.len < MANY / 8 {
             self.divide(0);
         }
+        tag
     }
 
     /// What the keys hold.
@@ -127,14 +167,14 @@ impl Keys {
         self.len = old.len;
         // Room for all at once: keys come in the order of their places, and would crowd what only grows with them.
         let room = old.len / parts.max(1) * 3 / 2 + 4;
-        let part = || Part { places: vec![FREE; room].into(), len: 0 };
+        let part = || Part { places: vec![Key::default(); room].into(), len: 0 };
         self.parts = (0..parts).map(|_| part()).collect();
         if parts == 0 {
             self.one = part();
         }
         let places = old.parts.into_iter().chain([old.one]).flat_map(|part| part.places);
         for key in places.filter(|key| key.held != NONE) {
-            self.part_mut(self.part_of(key.hash)).insert(key);
+            self.part_mut(self.part_of(key.tag.hash())).insert(key);
         }
     }
 }
@@ -149,7 +189,7 @@ impl Part {
     }
 
     fn put(&mut self, key: Key) {
-        let mut at = home(key.hash, self.places.len());
+        let mut at = home(key.tag.hash(), self.places.len());
         while self.places[at].held != NONE {
             at = after(at, self.places.len());
         }
@@ -161,7 +201,7 @@ impl Part {
         let len = self.places.len();
         let (mut at, mut far) = (after(free, len), 1);
         while self.places[at].held != NONE {
-            let home = home(self.places[at].hash, len);
+            let home = home(self.places[at].tag.hash(), len);
             let from_home = if at >= home { at - home } else { at + len - home };
             if from_home >= far {
                 self.places[free] = self.places[at];
@@ -169,7 +209,7 @@ impl Part {
             }
             (at, far) = (after(at, len), far + 1);
         }
-        self.places[free] = FREE;
+        self.places[free] = Key::default();
         self.len -= 1;
         if self.len * 8 < len && len > 64 {
             self.resize(self.len * 2);
@@ -177,7 +217,7 @@ impl Part {
     }
 
     fn resize(&mut self, len: usize) {
-        let old = std::mem::replace(&mut self.places, vec![FREE; len].into());
+        let old = std::mem::replace(&mut self.places, vec![Key::default(); len].into());
         old.into_iter().filter(|key| key.held != NONE).for_each(|key| self.put(key));
     }
 }
@@ -231,7 +271,7 @@ mod tests {
                         map.remove(&number);
                     }
                     None if grows || random.is_multiple_of(16) => {
-                        keys.insert(hash, number);
+                        keys.insert(Tag::new(hash), number);
                         map.insert(number, number);
                     }
                     None => {}
@@ -252,7 +292,7 @@ mod tests {
     fn memory_is_given_back() {
         let mut keys = Keys::default();
         let hash = |number: u32| number.wrapping_mul(0x85eb_ca6b);
-        (0..100_000).for_each(|number| keys.insert(hash(number), number));
+        (0..100_000).for_each(|number| keys.insert(Tag::new(hash(number)), number));
         let places =
             |keys: &Keys| keys.parts.iter().chain([&keys.one]).map(|part| part.places.len()).sum::<usize>();
         assert!((125_000..160_000).contains(&places(&keys)));

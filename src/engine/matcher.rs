@@ -1,17 +1,18 @@
 //! One pattern at work in one shard, by one of the stores of partial matches: the same events give the same matches.
 
+use super::changed::{Given, Giver};
 use super::deadlines::Deadlines;
 use super::groups::GroupRunner;
 use super::key_state::KeyState;
 use super::runner::{Found, Runner, Scratch};
-use super::saved::{Damaged, Loader};
+use super::saved::{Damaged, Loader, put_name};
 use super::set::{PatternSet, Shape};
 use super::sets::SetRunner;
 use super::store::Store;
 use super::table::{StateId, Table};
 use super::truths::{Current, KeyHash};
-use crate::event::Timestamp;
 use crate::event::key::KeyHasher;
+use crate::event::{Fields, Timestamp};
 use crate::pattern::nfa::Storage;
 
 /// A time at which windows close.
@@ -29,6 +30,23 @@ pub(crate) struct Restoring<'a> {
     pub(crate) hasher: &'a KeyHasher,
     /// That of the pattern's shape.
     pub(crate) table: &'a mut Table,
+    pub(crate) given: Option<Given<'a>>,
+}
+
+/// The hash of the key that an event of a loaded key has; none where it is not the one that the key was given as.
+pub(crate) fn hash_of<'a>(
+    row: &impl Fields<'a>,
+    slots: &[usize],
+    hasher: &KeyHasher,
+    given: Option<Given<'_>>,
+) -> Option<u32> {
+    let hash = hasher.hash(row, slots);
+    let is_it = given.is_none_or(|given| {
+        let mut name = Vec::new();
+        put_name(row, slots, &mut name);
+        name == given.name
+    });
+    (hash != 0 && is_it).then_some(hash as u32)
 }
 
 /// One pattern in one shard.
@@ -144,6 +162,24 @@ impl Matcher {
     pub(crate) fn release(&mut self, store: &mut Store) {
         if let Matcher::Sets(runner) = self {
             runner.release(store);
+        }
+    }
+
+    /// Changes are noted from now on.
+    pub(crate) fn turn_on(&mut self) {
+        match self {
+            Matcher::Runs(runner) => runner.turn_on(),
+            Matcher::Sets(runner) => runner.turn_on(),
+            Matcher::Groups(runner) => runner.turn_on(),
+        }
+    }
+
+    /// Gives the keys that changed, or all.
+    pub(crate) fn give(&mut self, all: bool, giver: &mut Giver<'_>) {
+        match self {
+            Matcher::Runs(runner) => runner.give(all, giver),
+            Matcher::Sets(runner) => runner.give(all, giver),
+            Matcher::Groups(runner) => runner.give(all, giver),
         }
     }
 

@@ -6,12 +6,13 @@
 //! and cells; `key_state` is what a key holds, made of the paths in `store` and the events in `page`s; `carried` is
 //! what conditions ask of earlier events; `runner` moves one pattern by one event, and closes its windows at
 //! `deadlines`; `skip` decides which complete matches are taken; `sets` and `groups` are other stores and runners for
-//! patterns whose partial matches would be too many, and `matcher` stands for any of them; `saved` is a key as bytes;
+//! patterns whose partial matches would be too many, and `matcher` stands for any of them; `saved` is a key as bytes, `changed` which keys have to be given away;
 //! [`Engine`] is one shard of it all, `sorter` its order of output; [`MatchView`] is what comes out.
 //!
 //! Not here: which events are late, in which order they come, where they come from and where matches go.
 
 mod carried;
+mod changed;
 mod condition;
 mod deadlines;
 mod gate;

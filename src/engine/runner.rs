@@ -1,11 +1,12 @@
 //! One pattern at work in one shard: moves the partial matches of a key by an event, and closes them at deadlines.
 
+use super::changed::{Changes, Giver, Tag};
 use super::deadlines::Deadlines;
 use super::key_state::{KeyState, Visit, Waiting};
 use super::keys::Keys;
 use super::life::Life;
 use super::matched::Kind;
-use super::matcher::{Closing, Restoring};
+use super::matcher::{Closing, Restoring, hash_of};
 use super::saved::{Damaged, Loader, runs};
 use super::set::{Compiled, Shape};
 use super::skip;
@@ -47,19 +48,22 @@ pub(crate) struct Runner {
     number: u32,
     /// By key: what a `KeyState` is.
     keys: Keys,
+    changes: Changes,
 }
 
 impl Runner {
     pub(crate) fn new(number: u32) -> Runner {
-        Runner { number, keys: Keys::default() }
+        Runner { number, keys: Keys::default(), changes: Changes::default() }
     }
 
     pub(crate) fn renumber(&mut self, number: u32) {
         self.number = number;
+        self.changes = Changes::default();
     }
 
     pub(crate) fn clear(&mut self, store: &mut Store) {
         std::mem::take(&mut self.keys).iter().for_each(|first| KeyState { first }.clear(store));
+        self.changes = Changes::default();
     }
 
     /// How many keys hold something.
@@ -109,7 +113,8 @@ impl Runner {
     ) -> bool {
         let Scratch { truths, moved, complete, .. } = scratch;
         let shape = &event.set.shapes[pattern.shape as usize];
-        let mut step = Step { event, pattern, shape, truths, table, moved, complete, is_grown: false };
+        let (is_grown, is_changed) = (false, false);
+        let mut step = Step { event, pattern, shape, truths, table, moved, complete, is_grown, is_changed };
         let begin = match pattern.life {
             Life::Active => step.truths.cell(step.table, shape, START),
             _ => Some(NOTHING),
@@ -132,7 +137,7 @@ impl Runner {
             is_opened |= take.next != DEAD;
             step.take(store, take, NONE);
         }
-        let is_grown = step.is_grown;
+        let (is_grown, is_changed) = (step.is_grown, step.is_changed || begin != NOTHING);
         for (to, node) in moved.drain(..) {
             state.add(store, to, node);
         }
@@ -140,9 +145,14 @@ impl Runner {
         let number = self.number;
         found.extend(complete.drain(..).map(|node| Found { pattern: number, kind: Kind::Match, node }));
         match place {
-            Some(place) if state.first == NONE => self.keys.remove(place),
-            Some(place) if state.first != first => self.keys.set(place, state.first),
-            None if state.first != NONE => self.keys.insert(hash, state.first),
+            Some(place) if state.first == NONE => {
+                self.changes.end(self.keys.remove(place), event.row, key.slots());
+            }
+            Some(place) if is_changed => {
+                self.keys.set(place, state.first);
+                self.changes.touch(self.keys.tag_mut(place));
+            }
+            None if state.first != NONE => self.keys.insert(self.changes.begin(hash), state.first),
             _ => {}
         }
         pattern.within.is_some_and(|within| if within.between_events { is_grown } else { is_opened })
@@ -167,19 +177,54 @@ impl Runner {
         let Some(place) = self.keys.find(hash, |first| is_key(store, first, &row, slots)) else { return };
         let mut state = KeyState { first: self.keys.get(place) };
         let complete = &mut scratch.complete;
-        state.visit(store, &mut Close { at: closing.at, within, number, pattern, table, complete, found });
+        // If the key ends, the event says which one it was.
+        store.hold_event(begun);
+        let (at, is_changed) = (closing.at, false);
+        let mut close = Close { at, within, number, pattern, table, complete, found, is_changed };
+        state.visit(store, &mut close);
+        let is_changed = close.is_changed;
         settle(&mut state, complete, pattern.skip, closing.moment, store);
         found.extend(complete.drain(..).map(|node| Found { pattern: number, kind: Kind::Match, node }));
         if state.first == NONE {
-            self.keys.remove(place);
-        } else {
+            self.changes.end(self.keys.remove(place), &store.row(begun), slots);
+        } else if is_changed {
             self.keys.set(place, state.first);
+            self.changes.touch(self.keys.tag_mut(place));
         }
+        store.release_event(begun);
+    }
+
+    /// Changes are noted from now on.
+    pub(crate) fn turn_on(&mut self) {
+        self.changes.turn_on();
+    }
+
+    /// Gives the keys that changed, or all.
+    pub(crate) fn give(&mut self, all: bool, giver: &mut Giver<'_>) {
+        let Runner { keys, changes, .. } = self;
+        let (store, table) = (giver.store, giver.table);
+        let mut give = |tag: &mut Tag, first: u32, changes: &mut Changes| {
+            let key = KeyState { first };
+            giver.give(changes, key.some_event(store), &runs::encode(key, store, table));
+            tag.give();
+        };
+        match changes.start(all) {
+            None => keys.tags().for_each(|(tag, first)| give(tag, first, changes)),
+            Some(touched) => {
+                for hash in touched {
+                    while let Some((tag, first)) = keys.changed(hash) {
+                        give(tag, first, changes);
+                    }
+                }
+            }
+        }
+        giver.give_ended(changes);
     }
 
     /// Encodes all keys and drops them.
     pub(crate) fn unload(&mut self, table: &Table, store: &mut Store) -> Vec<Vec<u8>> {
         let mut saved = Vec::new();
+        self.changes = Changes::default();
         for first in std::mem::take(&mut self.keys).iter() {
             let mut key = KeyState { first };
             saved.push(runs::encode(key, store, table));
@@ -197,17 +242,17 @@ impl Runner {
         deadlines: &mut Deadlines,
         store: &mut Store,
     ) -> Result<(), Damaged> {
-        let Restoring { set, hasher, table } = restoring;
+        let Restoring { set, hasher, table, given } = restoring;
         let pattern = &set.patterns[self.number as usize];
         let slots = &set.schema().keys[pattern.key];
         let mut key = runs::load(loader, bytes, pattern, set, store, table)?;
         let row = store.row(key.some_event(store));
-        let hash = hasher.hash(&row, slots);
-        let (has_key, hash) = (hash != 0, hash as u32);
-        if !has_key || self.keys.find(hash, |first| is_key(store, first, &row, slots)).is_some() {
+        let hash = hash_of(&row, slots, hasher, given)
+            .filter(|&hash| self.keys.find(hash, |first| is_key(store, first, &row, slots)).is_none());
+        let Some(hash) = hash else {
             key.clear(store);
             return Err(Damaged { at: 0, expected: "a key that is not there yet" });
-        }
+        };
         if let Some(within) = pattern.within {
             for run in key.runs(store) {
                 let step = store.nodes[run];
@@ -216,7 +261,7 @@ impl Runner {
                 deadlines.load(at, self.number, event, store.sequence(event));
             }
         }
-        self.keys.insert(hash, key.first);
+        self.keys.insert(self.changes.load(hash, given), key.first);
         Ok(())
     }
 
@@ -255,6 +300,8 @@ struct Step<'a, 'e> {
     complete: &'a mut Vec<u32>,
     /// Whether some partial match accepted the event and goes on.
     is_grown: bool,
+    /// Whether it did anything to a partial match.
+    is_changed: bool,
 }
 
 impl Step<'_, '_> {
@@ -302,6 +349,7 @@ impl Visit for Step<'_, '_> {
         if number == NOTHING {
             return true;
         }
+        self.is_changed = true;
         for place in 0..self.table.cells[number as usize].takes.len() {
             self.take(store, self.table.cells[number as usize].takes[place], node);
         }
@@ -328,6 +376,8 @@ struct Close<'a> {
     table: &'a Table,
     complete: &'a mut Vec<u32>,
     found: &'a mut Vec<Found>,
+    /// Whether any is closed.
+    is_changed: bool,
 }
 
 impl Visit for Close<'_> {
@@ -345,6 +395,7 @@ impl Visit for Close<'_> {
         if store.time(from).plus(self.within.span) > self.at {
             return true;
         }
+        self.is_changed = true;
         let (completes, times_out) = *of;
         if times_out {
             store.hold(node);

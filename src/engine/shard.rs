@@ -4,22 +4,24 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
+use super::changed::{Given, Giver};
 use super::deadlines::{Deadline, Deadlines};
 use super::life::Life;
 use super::matched::{Kind, MatchSink, MatchView, Order};
 use super::matcher::{Closing, Matcher, Restoring};
 use super::route::Route;
 use super::runner::{Found, Scratch};
-use super::saved::{Damaged, Loader};
+use super::saved::{Damaged, Loader, hash_of_name};
 use super::set::{Compiled, PatternSet};
 use super::sorter::Sorter;
 use super::store::{NONE, Store};
 use super::table::Table;
 use super::truths::{Current, KeyHash};
 use crate::event::key::{KeyHasher, has_key};
-use crate::event::{Batch, Block, Row, Timestamp};
+use crate::event::{Batch, Block, FieldPath, Row, Timestamp};
 
 /// Events whose keys are looked at together before they are taken.
 const WARMED: usize = 16;
@@ -60,17 +62,23 @@ pub struct SavedKey {
 pub struct KeyState<'a> {
     /// The pattern's number.
     pub pattern: u32,
-    /// What names the key.
+    /// What names the key: equal where keys are the same by `==`, empty for a pattern without key.
     pub key: &'a [u8],
     /// The encoded state; none: it holds nothing any more.
     pub state: Option<&'a [u8]>,
 }
 
-/// What is needed besides the keys to go on after a restart.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+/// What is needed besides the keys to go on after a restart: the same in all shards.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Events taken.
+    /// Events taken: kept events are numbered by that.
     pub events: u64,
+    /// The fields of kept events, as they are numbered.
+    #[serde(default)]
+    pub fields: Vec<FieldPath>,
+    /// The streams, as they are numbered.
+    #[serde(default)]
+    pub streams: Vec<String>,
 }
 
 /// One shard.
@@ -91,6 +99,8 @@ pub struct Engine {
     /// Of so many deadlines the keys were looked at.
     warmed_closings: usize,
     store: Store,
+    /// Of the keys that are restored.
+    loader: Loader,
     scratch: Scratch,
     sequence: u64,
     moment: u64,
@@ -117,6 +127,7 @@ impl Engine {
             deadlines: Deadlines::default(),
             warmed_closings: 0,
             store: Store::default(),
+            loader: Loader::default(),
             scratch: Scratch::default(),
             sequence: 0,
             moment: 0,
@@ -288,7 +299,8 @@ impl Engine {
             let loaded = match self.runners.get_mut(*pattern as usize) {
                 Some(runner) => {
                     let table = &mut self.tables[self.set.patterns[*pattern as usize].shape as usize];
-                    let restoring = Restoring { set: &self.set, hasher: &self.hasher, table };
+                    let hasher = &self.hasher;
+                    let restoring = Restoring { set: &self.set, hasher, table, given: None };
                     runner.load(bytes, &mut loader, restoring, &mut self.deadlines, &mut self.store)
                 }
                 None => Err(Damaged { at: 0, expected: "a pattern that is there" }),
@@ -299,33 +311,64 @@ impl Engine {
         result
     }
 
-    /// Gives the keys that changed since the last call, or all.
-    pub fn changes(&mut self, _all: bool, mut take: impl FnMut(KeyState<'_>)) {
-        let saved = self.unload();
-        for (number, key) in (0_u64..).zip(&saved) {
-            let name = (self.shard << 40 | number).to_le_bytes();
-            take(KeyState { pattern: key.pattern, key: &name, state: Some(&key.bytes) });
+    /// Gives the keys that changed since the last call, each once: with what they hold now, or that they hold nothing any
+    /// more. With `all`, and at the first call, all that hold something, as if nobody had been given any.
+    ///
+    /// After [`Engine::install`] what changed is enough: a version that takes over gives all its keys as its own, and of a
+    /// pattern that was removed nothing is told, as all of it is gone. After [`Engine::renumber`], and after
+    /// [`Engine::unload`], all are needed.
+    pub fn changes(&mut self, all: bool, mut take: impl FnMut(KeyState<'_>)) {
+        let mut name = Vec::new();
+        for (pattern, runner) in (0..).zip(&mut self.runners) {
+            let compiled = &self.set.patterns[pattern as usize];
+            let mut giver = Giver {
+                slots: &self.set.schema().keys[compiled.key],
+                table: &self.tables[compiled.shape as usize],
+                store: &self.store,
+                take: &mut |key, state| take(KeyState { pattern, key, state }),
+                name,
+            };
+            runner.give(all, &mut giver);
+            name = giver.name;
         }
-        let _ = self.load(&saved);
     }
 
-    /// Takes a key that an engine of the same patterns gave. False: it is another shard's.
+    /// Takes a key that an engine of the same patterns gave, in whatever number of shards. False: it is another shard's.
+    /// Comes after [`Engine::resume`], and [`Engine::restored`] after the last one.
     pub fn restore(&mut self, key: KeyState<'_>) -> Result<bool, Damaged> {
-        let saved = SavedKey { pattern: key.pattern, bytes: key.state.unwrap_or_default().to_vec() };
-        self.load(&[saved]).map(|()| true)
+        let KeyState { pattern, key: name, state } = key;
+        let compiled = self.set.patterns.get(pattern as usize).filter(|known| known.life != Life::Removed);
+        let compiled = compiled.ok_or(Damaged { at: 0, expected: "a pattern that is there" })?;
+        let slots = &self.set.schema().keys[compiled.key];
+        let hash = hash_of_name(name, slots.len(), &self.hasher)?;
+        let shard = if slots.is_empty() { u64::from(compiled.home) } else { hash >> 32 } % self.shards;
+        let Some(state) = state.filter(|_| shard == self.shard) else { return Ok(shard == self.shard) };
+        let table = &mut self.tables[compiled.shape as usize];
+        let given = Some(Given { name, again: self.loader.translates() });
+        let restoring = Restoring { set: &self.set, hasher: &self.hasher, table, given };
+        let runner = &mut self.runners[pattern as usize];
+        runner.load(state, &mut self.loader, restoring, &mut self.deadlines, &mut self.store)?;
+        Ok(true)
     }
 
-    /// All keys are there.
-    pub fn restored(&mut self) {}
+    /// All keys are there. They count as given, but where they are encoded otherwise by now.
+    pub fn restored(&mut self) {
+        let loader = std::mem::take(&mut self.loader);
+        self.moment = self.moment.max(loader.moment);
+        loader.finish(&mut self.store);
+        self.runners.iter_mut().for_each(Matcher::turn_on);
+    }
 
     /// What is needed besides the keys to go on after a restart.
     pub fn progress(&self) -> Progress {
-        Progress { events: self.sequence }
+        let fields = self.set.schema().fields[..self.set.kept_fields].to_vec();
+        Progress { events: self.sequence, fields, streams: self.set.around.streams.clone() }
     }
 
-    /// Goes on from there.
+    /// Goes on from there: keys of that time can be restored.
     pub fn resume(&mut self, progress: &Progress) {
         self.sequence = progress.events;
+        self.loader = Loader::of_progress(progress, &self.set);
     }
 
     /// Looks at what the keys of some events hold, step by step for all of them: where there are so many keys that each

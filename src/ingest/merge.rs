@@ -142,6 +142,11 @@ impl Ingest {
         self.partitions.iter_mut().map(|partition| partition.resume_point(blocks)).collect()
     }
 
+    /// From a partition's next line on, other settings hold. Its place stays.
+    pub fn redeclare(&mut self, partition: usize, settings: &PartitionSettings) {
+        self.partitions[partition].redeclare(settings);
+    }
+
     /// From an offset of a partition on, events at or below `floor` are late.
     pub fn mark(&mut self, partition: usize, offset: u64, floor: Timestamp) {
         self.partitions[partition].mark(offset, floor);

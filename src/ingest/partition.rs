@@ -92,6 +92,13 @@ impl Partition {
         }
     }
 
+    /// From the next line on, these settings hold.
+    pub(super) fn redeclare(&mut self, settings: &PartitionSettings) {
+        self.bound = TimeSpan(settings.out_of_orderness.0.max(0));
+        self.max_jump = settings.max_time_jump;
+        self.flushes = settings.flushes;
+    }
+
     /// Goes on where a partition of an earlier run stood, when all events up to `taken` had been taken.
     pub(super) fn resume(&mut self, at: &Resume, taken: Option<Timestamp>) {
         self.highest = at.highest;

@@ -91,6 +91,18 @@ pub struct StreamDeclaration {
     pub max_time_jump: Option<TimeSpan>,
     /// Whether its events leave without waiting for the bound when all partitions are idle.
     pub flushes: bool,
+    /// Whether late events are sent on, not only counted.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub keeps_late: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_yes(keeps: &bool) -> bool {
+    *keeps
 }
 
 /// A change of one pattern.

@@ -27,6 +27,8 @@ pub enum Failure {
     Key(u64, Damaged),
     /// An entry of the control log, by its number, that says nothing known; why.
     ControlEntry(u64, String),
+    /// An export does not fit, by its name; why.
+    Export(String, String),
     /// A thread panicked: a defect.
     Panicked,
 }
@@ -63,6 +65,7 @@ impl fmt::Display for Failure {
                 f,
                 "entry {number} of the control log says nothing that this version knows: {why} (it was written by a newer one, or changed by hand)"
             ),
+            Failure::Export(name, why) => write!(f, "`{name}`: {why}"),
             Failure::Panicked => write!(
                 f,
                 "internal error: the message above says where; the output is not complete (this is a defect of sequor: please report it)"
@@ -80,7 +83,7 @@ impl std::error::Error for Failure {
             Failure::Decision(error) => Some(&**error),
             Failure::State(error) => Some(error),
             Failure::Key(_, error) => Some(error),
-            Failure::ControlEntry(..) | Failure::Panicked => None,
+            Failure::ControlEntry(..) | Failure::Export(..) | Failure::Panicked => None,
         }
     }
 }

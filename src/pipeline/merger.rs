@@ -1,7 +1,7 @@
 //! From durable lines and durable decisions to what the shards take: the one merged order, cut where decisions take
 //! effect. It reads no clock and writes nothing, so that the live service and a replay of its logs go the same way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::decision::{Change, Decision, Entry, OldState, StreamDeclaration, What};
@@ -31,7 +31,8 @@ pub(super) struct Merger {
     streams: Vec<Stream>,
     ingest: Ingest,
     set: Arc<PatternSet>,
-    /// Patterns that begin nothing because they are paused, by name.
+    /// The names and versions of patterns whose matches no sink gets.
+    shadow: Arc<BTreeSet<(String, u64)>>,
     batch_size: usize,
     hasher: Option<KeyHasher>,
     /// Grows with each set; a block says with which it was prepared.
@@ -42,19 +43,43 @@ pub(super) struct Merger {
     pending: BTreeMap<(Timestamp, u64), Vec<Change>>,
     /// The time that the shards know to have been reached.
     advanced: Option<Timestamp>,
+    /// Nothing leaves beyond it.
+    end: Timestamp,
 }
 
 /// A stream, which is one partition.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) name: String,
-    settings: StreamSettings,
-    decoder: Decoder,
+    /// How its lines are read, the first ones first; at least one.
+    eras: Vec<Era>,
+    /// The one that is in force.
+    era: usize,
     /// How many lines have come.
     pub(super) next: u64,
     pub(super) is_idle: bool,
     /// Lines that could not be read, blank lines, events and late events since the start.
     pub(super) counts: Counts,
+}
+
+/// How the lines of a stream are read from an offset on.
+#[derive(Debug)]
+struct Era {
+    from: u64,
+    declaration: StreamDeclaration,
+    decoder: Decoder,
+}
+
+impl Stream {
+    /// The number of the era that a line belongs to.
+    fn era_of(&self, offset: u64) -> usize {
+        self.eras.partition_point(|era| era.from <= offset).saturating_sub(1)
+    }
+
+    /// How a line is read.
+    pub(super) fn declaration_of(&self, offset: u64) -> &StreamDeclaration {
+        &self.eras[self.era_of(offset)].declaration
+    }
 }
 
 /// What was counted of a stream since the start.
@@ -65,7 +90,7 @@ pub(super) struct Counts {
 }
 
 impl Merger {
-    /// Over these streams, in the order of their names, with no patterns.
+    /// Over these streams as they were declared first, in the order of their names, with no patterns.
     pub(super) fn new(
         streams: Vec<(String, StreamDeclaration)>,
         batch_size: usize,
@@ -75,18 +100,16 @@ impl Merger {
         let names: Vec<String> = streams.iter().map(|(name, _)| name.clone()).collect();
         let type_field = streams.first().map_or_else(StreamSettings::default, |(_, first)| first.settings());
         let set = Arc::new(PatternSet::of_versions(Vec::new(), &type_field, &names));
-        let partitions: Vec<PartitionSettings> = (0..)
-            .zip(&streams)
-            .map(|(rank, (_, declared))| PartitionSettings {
-                max_time_jump: declared.max_time_jump,
-                flushes: declared.flushes,
-                ..PartitionSettings::new(rank, 0, declared.out_of_orderness)
-            })
-            .collect();
+        let partitions: Vec<PartitionSettings> =
+            (0..).zip(&streams).map(|(rank, (_, declared))| declared.partition(rank)).collect();
         let stream = |(name, declared): (String, StreamDeclaration)| Stream {
             name,
-            decoder: Decoder::new(set.schema(), &declared.settings()),
-            settings: declared.settings(),
+            eras: vec![Era {
+                from: 0,
+                decoder: Decoder::new(set.schema(), &declared.settings()),
+                declaration: declared,
+            }],
+            era: 0,
             next: 0,
             is_idle: false,
             counts: Counts::default(),
@@ -94,24 +117,28 @@ impl Merger {
         Merger {
             streams: streams.into_iter().map(stream).collect(),
             ingest: Ingest::new(&partitions, max_buffered),
+            shadow: Arc::default(),
             batch_size,
             hasher,
             epoch: 1,
             same_fields_since: 1,
             pending: BTreeMap::new(),
             advanced: None,
+            end: Timestamp::MAX,
             set,
         }
     }
 
     /// Goes on where an earlier run stood: with these versions installed, and events taken up to `frontier`. Lines are to
-    /// come again from where `streams` say. Decisions that are taken from now on have not had effect before.
+    /// come again from where `streams` say, and no sink gets the matches of the versions of `shadow`. Decisions that are taken from now on have not had effect before.
     pub(super) fn resume(
         &mut self,
         versions: Vec<(Plan, u64, bool)>,
         streams: &[Resume],
         frontier: Option<Timestamp>,
+        shadow: Arc<BTreeSet<(String, u64)>>,
     ) {
+        self.shadow = shadow;
         let retired: Vec<(String, u64)> = versions
             .iter()
             .filter(|(_, _, is_retired)| *is_retired)
@@ -119,8 +146,9 @@ impl Merger {
             .collect();
         let plans = versions.into_iter().map(|(plan, version, _)| (plan, version)).collect();
         let names: Vec<String> = self.streams.iter().map(|stream| stream.name.clone()).collect();
+        let settings = self.streams.first();
         let settings =
-            self.streams.first().map_or_else(StreamSettings::default, |first| first.settings.clone());
+            settings.map_or_else(StreamSettings::default, |first| first.eras[0].declaration.settings());
         let mut set = PatternSet::of_versions(plans, &settings, &names);
         for (name, version) in retired {
             if let Some(number) = set.number(&name, version) {
@@ -160,16 +188,64 @@ impl Merger {
         self.ingest.frontier().map(after)
     }
 
+    /// Lets nothing leave beyond a time.
+    pub(super) fn set_end(&mut self, end: Timestamp) {
+        self.end = end;
+    }
+
     /// Takes lines that are durable.
-    pub(super) fn lines(&mut self, stream: usize, first: u64, lines: Vec<u8>) -> Result<(), BufferFull> {
+    pub(super) fn lines(
+        &mut self,
+        stream: usize,
+        mut first: u64,
+        mut lines: Vec<u8>,
+    ) -> Result<(), BufferFull> {
+        while !lines.is_empty() {
+            self.enter_era(stream, first);
+            let at = &mut self.streams[stream];
+            // What another declaration begins with is read by that.
+            let rest = match at.eras.get(at.era + 1) {
+                Some(next) => split_lines(&mut lines, next.from - first),
+                None => Vec::new(),
+            };
+            let position = Position { stream: stream as u32, partition: 0, offset: first };
+            let mut decoded = at.eras[at.era].decoder.decode(std::mem::replace(&mut lines, rest), position);
+            at.next = first + decoded.lines;
+            at.counts.events += decoded.block.heads.len() as u64;
+            at.counts.dead_letters += decoded.dead.len() as u64;
+            first = at.next;
+            self.prepare(&mut decoded);
+            self.ingest.push(stream, decoded)?;
+        }
+        self.enter_era(stream, first);
+        Ok(())
+    }
+
+    /// Reads the stream as it was declared for the line at an offset, which comes next.
+    fn enter_era(&mut self, stream: usize, offset: u64) {
         let at = &mut self.streams[stream];
-        let position = Position { stream: stream as u32, partition: 0, offset: first };
-        let mut decoded = at.decoder.decode(lines, position);
-        at.next = first + decoded.lines;
-        at.counts.events += decoded.block.heads.len() as u64;
-        at.counts.dead_letters += decoded.dead.len() as u64;
-        self.prepare(&mut decoded);
-        self.ingest.push(stream, decoded)
+        let era = at.era_of(offset);
+        if at.era != era {
+            at.era = era;
+            self.ingest.redeclare(stream, &at.eras[era].declaration.partition(stream as u32));
+        }
+    }
+
+    /// From an offset on, the lines of a stream are read in this way.
+    fn declare(&mut self, stream: usize, from: u64, declaration: &StreamDeclaration) {
+        let at = &mut self.streams[stream];
+        let era = Era {
+            from,
+            declaration: declaration.clone(),
+            decoder: Decoder::new(self.set.schema(), &declaration.settings()),
+        };
+        // A declaration that no line was read by is as if it had never been; so is any that an edited log puts back.
+        at.eras.truncate(at.eras.partition_point(|known| known.from < from));
+        at.eras.push(era);
+        if from <= at.next {
+            at.era = at.eras.len() - 1;
+            self.ingest.redeclare(stream, &declaration.partition(stream as u32));
+        }
     }
 
     fn prepare(&self, decoded: &mut Decoded) {
@@ -196,11 +272,21 @@ impl Merger {
                     self.ingest.mark(stream, *offset, *floor);
                 }
             }
-            Decision::Stream { .. } | Decision::Frontier { .. } => {}
+            Decision::Stream { stream, offset, floor, settings } => {
+                self.set_idle(stream, false);
+                if let Some(stream) = self.stream(stream) {
+                    self.declare(stream, *offset, settings);
+                    if let Some(floor) = floor {
+                        self.ingest.mark(stream, *offset, *floor);
+                    }
+                }
+            }
+            Decision::Frontier { .. } => {}
         }
     }
 
-    fn set_idle(&mut self, stream: &str, is_idle: bool) {
+    /// Whether the others wait for a stream.
+    pub(super) fn set_idle(&mut self, stream: &str, is_idle: bool) {
         if let Some(stream) = self.stream(stream) {
             self.streams[stream].is_idle = is_idle;
             self.ingest.set_idle(stream, is_idle);
@@ -213,7 +299,7 @@ impl Merger {
             let cut = self.pending.keys().next().map(|&(at, _)| at);
             // What takes effect before any event needs no time to be reached.
             let before = cut.map_or(Timestamp::MAX, |at| Timestamp(at.0.saturating_sub(1)));
-            self.ingest.set_cap(before);
+            self.ingest.set_cap(before.min(self.end));
             if cut != Some(Timestamp::MIN) {
                 while let Some(batch) = self.next_batch() {
                     taker.batch(batch)?;
@@ -246,8 +332,10 @@ impl Merger {
             if block.epoch == *epoch {
                 return None;
             }
-            let stream = block.heads.first()?.position.stream;
-            let decoder = &mut streams[stream as usize].decoder;
+            let Position { stream, offset, .. } = block.heads.first()?.position;
+            let stream = &mut streams[stream as usize];
+            let era = stream.era_of(offset);
+            let decoder = &mut stream.eras[era].decoder;
             let mut renewed =
                 if block.epoch < *same_fields_since { decoded_again(block, decoder) } else { copied(block) };
             set.prepare(&mut renewed, hasher.as_ref());
@@ -262,14 +350,27 @@ impl Merger {
         while let Some(entry) = self.pending.first_entry().filter(|entry| entry.key().0 == at) {
             for change in entry.remove() {
                 set = changed(&set, &change);
+                self.note_shadow(&change, &set);
             }
         }
         let renumbers = set.is_sparse();
-        let set = Arc::new(if renumbers { set.compacted() } else { set });
-        self.install(Arc::clone(&set), renumbers);
         let reached = Some(Timestamp(at.0.saturating_sub(1))).filter(|_| at != Timestamp::MIN);
         self.advanced = self.advanced.max(reached);
-        taker.cut(Cut { reached, set, renumbers })
+        let set = match renumbers {
+            // Numbering anew knows nothing of versions that take over from others: they do before.
+            true => {
+                taker.cut(Cut {
+                    reached,
+                    set: Arc::new(set.clone()),
+                    renumbers: false,
+                    shadow: Arc::clone(&self.shadow),
+                })?;
+                Arc::new(set.compacted())
+            }
+            false => Arc::new(set),
+        };
+        self.install(Arc::clone(&set), renumbers);
+        taker.cut(Cut { reached, set, renumbers, shadow: Arc::clone(&self.shadow) })
     }
 
     fn install(&mut self, set: Arc<PatternSet>, renumbers: bool) {
@@ -279,15 +380,37 @@ impl Merger {
             || set.schema().types != self.set.schema().types
         {
             self.same_fields_since = self.epoch;
-            for stream in &mut self.streams {
-                stream.decoder = Decoder::new(set.schema(), &stream.settings);
+            for era in self.streams.iter_mut().flat_map(|stream| &mut stream.eras) {
+                era.decoder = Decoder::new(set.schema(), &era.declaration.settings());
             }
         }
         self.set = set;
     }
+
+    /// Notes whether a version is one whose matches no sink gets. It stays so while it ends.
+    fn note_shadow(&mut self, Change { name, version, what }: &Change, set: &PatternSet) {
+        let (What::Put { properties, .. } | What::Set { properties }) = what else { return };
+        if !properties.shadow && self.shadow.is_empty() {
+            return;
+        }
+        let shadow = Arc::make_mut(&mut self.shadow);
+        shadow.remove(&(name.clone(), *version));
+        if properties.shadow {
+            shadow.insert((name.clone(), *version));
+        }
+        shadow.retain(|(name, version)| set.number(name, *version).is_some());
+    }
 }
 
 impl StreamDeclaration {
+    fn partition(&self, rank: u32) -> PartitionSettings {
+        PartitionSettings {
+            max_time_jump: self.max_time_jump,
+            flushes: self.flushes,
+            ..PartitionSettings::new(rank, 0, self.out_of_orderness)
+        }
+    }
+
     pub(super) fn settings(&self) -> StreamSettings {
         StreamSettings {
             type_field: self.type_field.clone(),
@@ -295,6 +418,12 @@ impl StreamDeclaration {
             out_of_orderness: self.out_of_orderness,
         }
     }
+}
+
+/// Cuts lines behind the first `count` ones; the others, if there are any.
+fn split_lines(lines: &mut Vec<u8>, count: u64) -> Vec<u8> {
+    let end = count.checked_sub(1).and_then(|last| memchr::memchr_iter(b'\n', lines).nth(last as usize));
+    end.map_or_else(Vec::new, |end| lines.split_off(end + 1))
 }
 
 /// The first moment after a time.

@@ -21,11 +21,12 @@ use smallvec::SmallVec;
 use self::history::History;
 use self::rankings::{BEGINNING, Move, RankingId, Rankings};
 use self::starts::{Start, Starts};
+use super::changed::{Changes, Giver, Tag};
 use super::deadlines::Deadlines;
 use super::keys::spread;
 use super::life::Life;
 use super::matched::Kind;
-use super::matcher::{Closing, Restoring};
+use super::matcher::{Closing, Restoring, hash_of};
 use super::runner::Found;
 use super::saved::{Damaged, Loader};
 use super::skip;
@@ -49,7 +50,7 @@ struct Group {
 /// What a key holds.
 #[derive(Debug)]
 struct Keyed {
-    hash: u32,
+    tag: Tag,
     /// One for each ranking.
     groups: SmallVec<[Group; 2]>,
     /// The starts whose match is complete and waits.
@@ -68,6 +69,7 @@ struct Held {
 pub(crate) struct GroupRunner {
     number: u32,
     keys: HashTable<Keyed>,
+    changes: Changes,
     held: Held,
     rankings: Rankings,
     /// By ranking, the place of its group, where it is one of that ranking.
@@ -80,6 +82,7 @@ impl GroupRunner {
         GroupRunner {
             number,
             keys: HashTable::new(),
+            changes: Changes::default(),
             held: Held::default(),
             rankings: Rankings::new(),
             seats: Vec::new(),
@@ -89,12 +92,14 @@ impl GroupRunner {
 
     pub(crate) fn renumber(&mut self, number: u32) {
         self.number = number;
+        self.changes = Changes::default();
     }
 
     pub(crate) fn clear(&mut self, store: &mut Store) {
         for mut keyed in std::mem::take(&mut self.keys) {
             self.held.clear(&mut keyed, store);
         }
+        self.changes = Changes::default();
     }
 
     /// How many keys hold something.
@@ -136,30 +141,32 @@ impl GroupRunner {
         if !begins && self.keys.is_empty() {
             return false;
         }
-        let GroupRunner { keys, held, rankings, seats, path, number } = self;
-        let hash = key.get(event.row) as u32;
-        let is_same =
-            |keyed: &Keyed| keyed.hash == hash && held.has_key(keyed, event.row, key.slots(), store);
-        let mut entry = match keys.entry(spread(hash), is_same, |keyed| spread(keyed.hash)) {
+        let GroupRunner { keys, changes, held, rankings, seats, path, number } = self;
+        let tag = Tag::new(key.get(event.row) as u32);
+        let is_same = |keyed: &Keyed| held.is_key(keyed, tag, event.row, key.slots(), store);
+        let mut entry = match keys.entry(spread(tag.hash()), is_same, Keyed::spread) {
             Entry::Occupied(entry) => entry,
             Entry::Vacant(_) if !begins => return false,
-            Entry::Vacant(entry) => entry.insert(Keyed { hash, groups: SmallVec::new(), complete: NONE }),
+            Entry::Vacant(entry) => entry.insert(Keyed { tag, groups: SmallVec::new(), complete: NONE }),
         };
         let keyed = entry.get_mut();
 
-        let mut is_moved = false;
+        let (mut is_moved, mut is_changed) = (false, begins);
         keyed.groups.retain(|group| match rankings.step(group.ranking, table, cell) {
             None => true,
             Some(Move::Over) => {
+                is_changed = true;
                 held.prune(&mut group.starts, |_| true, store);
                 false
             }
             Some(Move::Complete(origin)) => {
+                is_changed = true;
                 held.history.advance(group.segment, std::slice::from_ref(origin), event.keep(store), store);
                 keyed.complete = held.starts.merge(keyed.complete, group.starts);
                 false
             }
             Some(Move::To(ranking, origins)) => {
+                is_changed = true;
                 held.history.advance(group.segment, origins, event.keep(store), store);
                 is_moved |= *ranking != group.ranking;
                 group.ranking = *ranking;
@@ -178,7 +185,9 @@ impl GroupRunner {
             found.push(Found { pattern: *number, kind: Kind::Match, node });
         });
         if keyed.is_empty() {
-            forget(entry);
+            changes.end(forget(entry), event.row, key.slots());
+        } else if is_changed {
+            changes.touch(&mut keyed.tag);
         }
         if rankings.is_full() {
             self.forget_rankings();
@@ -201,28 +210,61 @@ impl GroupRunner {
         store: &mut Store,
         found: &mut Vec<Found>,
     ) {
-        let GroupRunner { keys, held, path, number, .. } = self;
+        let GroupRunner { keys, changes, held, path, number, .. } = self;
         let pattern = &closing.set.patterns[*number as usize];
         let slots = &closing.set.schema().keys[pattern.key];
         let row = store.row(begun);
-        let hash = closing.hasher.hash(&row, slots) as u32;
-        let is_same = |keyed: &Keyed| keyed.hash == hash && held.has_key(keyed, &row, slots, store);
-        let Ok(mut entry) = keys.find_entry(spread(hash), is_same) else { return };
+        let tag = Tag::new(closing.hasher.hash(&row, slots) as u32);
+        let is_same = |keyed: &Keyed| held.is_key(keyed, tag, &row, slots, store);
+        let Ok(mut entry) = keys.find_entry(spread(tag.hash()), is_same) else { return };
         let keyed = entry.get_mut();
+        // If the key ends, the event says which one it was.
+        store.hold_event(begun);
         // The order of events follows time; starts of the same time have deadlines of their own.
         held.drop_until(&mut keyed.groups, store.sequence(begun) + 1, store);
         held.settle(keyed, pattern.skip, store, path, |node| {
             found.push(Found { pattern: *number, kind: Kind::Match, node });
         });
         if keyed.is_empty() {
-            forget(entry);
+            changes.end(forget(entry), &store.row(begun), slots);
+        } else {
+            changes.touch(&mut keyed.tag);
         }
+        store.release_event(begun);
+    }
+
+    /// Changes are noted from now on.
+    pub(crate) fn turn_on(&mut self) {
+        self.changes.turn_on();
+    }
+
+    /// Gives the keys that changed, or all.
+    pub(crate) fn give(&mut self, all: bool, giver: &mut Giver<'_>) {
+        let GroupRunner { keys, changes, held, rankings, .. } = self;
+        let (store, table) = (giver.store, giver.table);
+        let mut give = |keyed: &mut Keyed, changes: &mut Changes| {
+            let event = held.some_event(keyed, store);
+            giver.give(changes, event, &saved::encode(keyed, held, rankings, store, table));
+            keyed.tag.give();
+        };
+        match changes.start(all) {
+            None => keys.iter_mut().for_each(|keyed| give(keyed, changes)),
+            Some(touched) => {
+                for hash in touched {
+                    let alike = keys.iter_hash_mut(spread(hash));
+                    let changed = alike.filter(|keyed| keyed.tag.is_changed(hash));
+                    changed.for_each(|keyed| give(keyed, changes));
+                }
+            }
+        }
+        giver.give_ended(changes);
     }
 
     /// Encodes all keys and drops them.
     pub(crate) fn unload(&mut self, table: &Table, store: &mut Store) -> Vec<Vec<u8>> {
-        let GroupRunner { keys, held, rankings, .. } = self;
+        let GroupRunner { keys, changes, held, rankings, .. } = self;
         let mut saved = Vec::new();
+        *changes = Changes::default();
         for mut keyed in keys.drain() {
             saved.push(saved::encode(&keyed, held, rankings, store, table));
             held.clear(&mut keyed, store);
@@ -239,22 +281,24 @@ impl GroupRunner {
         deadlines: &mut Deadlines,
         store: &mut Store,
     ) -> Result<(), Damaged> {
-        let Restoring { set, hasher, table } = restoring;
-        let GroupRunner { keys, held, rankings, number, .. } = self;
+        let Restoring { set, hasher, table, given } = restoring;
+        let GroupRunner { keys, changes, held, rankings, number, .. } = self;
         let pattern = &set.patterns[*number as usize];
         let slots = &set.schema().keys[pattern.key];
         let shape = &set.shapes[pattern.shape as usize];
         let mut saved = saved::Loading { held, rankings, store, table, shape, stages: pattern.stages.len() };
         let mut keyed = saved.key(loader, bytes, set)?;
         let row = store.row(held.some_event(&keyed, store));
-        let hash = hasher.hash(&row, slots);
-        let has_key = hash != 0;
-        keyed.hash = hash as u32;
-        let is_same = |known: &Keyed| known.hash == keyed.hash && held.has_key(known, &row, slots, store);
-        if !has_key || keys.find(spread(keyed.hash), is_same).is_some() {
+        let is_there = |tag: Tag| {
+            let is_same = |known: &Keyed| held.is_key(known, tag, &row, slots, store);
+            keys.find(spread(tag.hash()), is_same).is_some()
+        };
+        let hash = hash_of(&row, slots, hasher, given).filter(|&hash| !is_there(Tag::new(hash)));
+        let Some(hash) = hash else {
             held.clear(&mut keyed, store);
             return Err(Damaged { at: 0, expected: "a key that is not there yet" });
-        }
+        };
+        keyed.tag = changes.load(hash, given);
         if let Some(within) = pattern.within {
             for start in keyed.groups.iter().flat_map(|group| held.starts.all(group.starts)) {
                 let event = store.nodes[start.nodes].event;
@@ -262,7 +306,7 @@ impl GroupRunner {
                 deadlines.load(at, *number, event, start.sequence);
             }
         }
-        keys.insert_unique(spread(keyed.hash), keyed, |keyed| spread(keyed.hash));
+        keys.insert_unique(keyed.spread(), keyed, Keyed::spread);
         Ok(())
     }
 
@@ -386,8 +430,16 @@ impl Held {
         store.nodes[self.starts.first(starts).nodes].event
     }
 
-    fn has_key<'a>(&self, keyed: &Keyed, row: &impl Fields<'a>, slots: &[usize], store: &Store) -> bool {
-        same_key(&store.row(self.some_event(keyed, store)), row, slots)
+    /// Whether it is the key of a row, which has this hash.
+    fn is_key<'a>(
+        &self,
+        keyed: &Keyed,
+        tag: Tag,
+        row: &impl Fields<'a>,
+        slots: &[usize],
+        store: &Store,
+    ) -> bool {
+        keyed.tag.hash() == tag.hash() && same_key(&store.row(self.some_event(keyed, store)), row, slots)
     }
 }
 
@@ -405,15 +457,21 @@ fn first_steps(
 }
 
 impl Keyed {
+    fn spread(&self) -> u64 {
+        spread(self.tag.hash())
+    }
+
     fn is_empty(&self) -> bool {
         self.groups.is_empty() && self.complete == NONE
     }
 }
 
 /// Removes a key that holds nothing.
-fn forget(entry: OccupiedEntry<'_, Keyed>) {
-    let keys = entry.remove().1.into_table();
+fn forget(entry: OccupiedEntry<'_, Keyed>) -> Tag {
+    let (keyed, place) = entry.remove();
+    let keys = place.into_table();
     if keys.len() * 8 < keys.capacity() && keys.capacity() > 1024 {
-        keys.shrink_to(keys.len() * 2, |keyed| spread(keyed.hash));
+        keys.shrink_to(keys.len() * 2, Keyed::spread);
     }
+    keyed.tag
 }

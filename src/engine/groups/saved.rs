@@ -16,6 +16,7 @@ use super::history::Slot;
 use super::rankings::Rankings;
 use super::starts::Start;
 use super::{Group, Held, Keyed, first_steps};
+use crate::engine::changed::Tag;
 use crate::engine::saved::runs::Numbers;
 use crate::engine::saved::{Damaged, Events, Loader, Reader, put, put_state, state};
 use crate::engine::set::{PatternSet, Shape};
@@ -112,7 +113,7 @@ impl Loading<'_> {
         bytes: &[u8],
         set: &PatternSet,
     ) -> Result<Keyed, Damaged> {
-        let mut keyed = Keyed { hash: 0, groups: SmallVec::new(), complete: NONE };
+        let mut keyed = Keyed { tag: Tag::default(), groups: SmallVec::new(), complete: NONE };
         let mut read = Read::default();
         let loaded = self.parts(loader, &mut Reader::new(bytes), set, &mut read, &mut keyed);
         // Those that are part of a path have a reference of its own by now.

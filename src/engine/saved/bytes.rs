@@ -14,7 +14,12 @@ pub(in crate::engine) fn put(number: usize, out: &mut Vec<u8>) {
 }
 
 fn put_signed(number: i64, out: &mut Vec<u8>) {
-    put(((number << 1) ^ (number >> 63)) as u64 as usize, out);
+    put(zigzag(number) as usize, out);
+}
+
+/// A number whose size is that of a signed one.
+pub(super) fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)) as u64
 }
 
 pub(super) fn put_event(row: &KeptRow<'_>, out: &mut Vec<u8>) {
@@ -128,6 +133,13 @@ impl<'a> Reader<'a> {
         Ok(text)
     }
 
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Damaged> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let bytes = *rest.first_chunk().ok_or(self.damaged("more bytes"))?;
+        self.at += N;
+        Ok(bytes)
+    }
+
     pub(super) fn slot(&mut self, object: &str, unescaped: &str) -> Result<Slot, Damaged> {
         let tag = self.byte()?;
         Ok(match tag {
@@ -135,13 +147,7 @@ impl<'a> Reader<'a> {
             1 => Slot::Bool(self.byte()? != 0),
             2 => Slot::Int(self.signed()?),
             3 => Slot::UInt(self.number()?),
-            4 => {
-                let bytes = self.bytes.get(self.at..self.at + 8).ok_or(self.damaged("a float"))?;
-                self.at += 8;
-                Slot::Float(f64::from_bits(
-                    bytes.iter().rev().fold(0, |bits, &byte| bits << 8 | u64::from(byte)),
-                ))
-            }
+            4 => Slot::Float(f64::from_le_bytes(self.array()?)),
             5 | 7 => {
                 let (at, len) = self.range(object)?;
                 if tag == 5 { Slot::Str { at, len } } else { Slot::Json { at, len } }

@@ -135,6 +135,7 @@ fn groups(
     for _ in 0..read.count()? {
         let node = *read.of(steps)?;
         let moment = read.number()?;
+        loader.moment = loader.moment.max(moment);
         let first = store.sequence(store.nodes[node].first);
         store.hold(node);
         key.waiting_mut(store).push(Waiting { node, first, moment });

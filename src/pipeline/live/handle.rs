@@ -10,6 +10,7 @@ use crossbeam_channel::Sender;
 use tokio::sync::Notify;
 
 use super::request::{ChangeRequest, Decided, Effective, Refusal, Request};
+use super::sinks::{Progress, SinkStatus};
 use super::status::Status;
 use crate::event::decode::Decoder;
 use crate::event::{Position, Timestamp};
@@ -36,6 +37,9 @@ pub(super) struct Shared {
     pub(super) matches: Tail,
     pub(super) rejected: Tail,
     pub(super) control: Tail,
+    /// Why nothing can be written at the moment, where it cannot.
+    pub(super) unwritable: RwLock<Option<String>>,
+    pub(super) sinks: Vec<Arc<Progress>>,
 }
 
 /// Durable lines on their way to the owner.
@@ -97,13 +101,18 @@ impl Handle {
         let record = EncodedRecord::new(count, meta, &lines, 4 << 10)
             .map_err(|error| NotAppended::Storage(Arc::new(error)))?;
         let arrivals = shared.arrivals.clone();
+        let told = Arc::clone(shared);
         let written = move |numbers: crate::journal::commit::Reply| match numbers {
             Ok(numbers) => {
-                reply(Ok(Appended { first: numbers.start, count }));
-                // Where the owner is gone, what is durable is taken after the next start.
+                // The owner has it before anybody knows: what is asked after the answer comes behind. Where the owner is
+                // gone, what is durable is taken after the next start.
                 let _ = arrivals.send(Arrival { stream: journal, first: numbers.start, lines });
+                reply(Ok(Appended { first: numbers.start, count }));
             }
-            Err(error) => reply(Err(NotAppended::Storage(error))),
+            Err(error) => {
+                told.set_unwritable(Some(error.to_string()));
+                reply(Err(NotAppended::Storage(error)));
+            }
         };
         shared.events.try_submit(journal, record, written).map_err(|refused| match refused {
             Refused::Full => NotAppended::Full,
@@ -157,6 +166,11 @@ impl Handle {
         Arc::clone(&self.0.status.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Why nothing can be written at the moment, where it cannot: a full disk, or one that is read-only.
+    pub fn unwritable(&self) -> Option<String> {
+        self.0.unwritable()
+    }
+
     /// Waits until the service does not go on any more, whatever the reason.
     pub async fn ended(&self) {
         let ended = self.0.ended.notified();
@@ -185,6 +199,11 @@ impl Handle {
         &self.0.rejected
     }
 
+    /// How the sinks stand.
+    pub fn sinks(&self) -> Vec<SinkStatus> {
+        self.0.sinks.iter().map(|sink| sink.status()).collect()
+    }
+
     /// The control log.
     pub fn control(&self) -> &Tail {
         &self.0.control
@@ -192,6 +211,14 @@ impl Handle {
 }
 
 impl Shared {
+    pub(super) fn unwritable(&self) -> Option<String> {
+        self.unwritable.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_unwritable(&self, why: Option<String>) {
+        *self.unwritable.write().unwrap_or_else(PoisonError::into_inner) = why;
+    }
+
     pub(super) fn publish(&self, status: Status) {
         *self.status.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(status);
     }

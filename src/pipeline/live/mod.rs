@@ -7,16 +7,22 @@
 
 mod checkpoint;
 mod handle;
+mod mark;
 mod options;
 mod output;
 mod owner;
 mod recovery;
 mod request;
+mod sinks;
 mod start;
 mod status;
 
+pub(crate) use mark::Marked;
+pub(crate) use recovery::{Declared, entries, idle};
+
 pub use handle::{Appended, Handle, NotAppended};
-pub use options::{Options, Silence, StreamOptions};
+pub use options::{Options, Silence, SinkOptions, StreamOptions};
 pub use request::{ChangeRequest, Decided, Effective, Refusal};
+pub use sinks::SinkStatus;
 pub use start::{Live, StartError};
 pub use status::{Status, StreamStatus};

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::decision::StreamDeclaration;
+use crate::config::secret::Secret;
+use crate::config::settings::Sink;
 
 /// What a live service is made of.
 #[derive(Debug, Clone)]
@@ -24,6 +26,21 @@ pub struct Options {
     pub segment_bytes: u64,
     /// How often the state is written.
     pub checkpoint_interval: Duration,
+    /// How much of the log of matches is kept, in bytes.
+    pub matches_retain_bytes: u64,
+    /// How much of the log of late events and dead letters is kept, in bytes.
+    pub rejected_retain_bytes: u64,
+    /// Where matches go.
+    pub sinks: Vec<SinkOptions>,
+}
+
+/// Where matches go.
+#[derive(Debug, Clone)]
+pub struct SinkOptions {
+    /// As the settings say.
+    pub sink: Sink,
+    /// What requests are signed with.
+    pub secret: Option<Secret>,
 }
 
 /// A stream whose events are posted.
@@ -37,8 +54,6 @@ pub struct StreamOptions {
     pub idle_timeout: Duration,
     /// What becomes of time when all are silent.
     pub silence: Silence,
-    /// Whether late events are kept, not only counted.
-    pub keeps_late: bool,
 }
 
 /// What becomes of time when all partitions are silent.

@@ -1,19 +1,22 @@
 //! The owner of decisions and of the merged order: the one thread that decides when what takes effect, and that the shards
 //! follow.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Receiver, Sender, select};
+use crossbeam_channel::{Receiver, Sender, never, select};
 
-use super::super::decision::{Change, Decision, Entry, OldState, What};
+use super::super::decision::{Change, Decision, Entry, OldState, StreamDeclaration, What};
 use super::super::failure::Failure;
 use super::super::merger::{Merger, Taker, plan_of};
 use super::super::registry::Registry;
 use super::super::shard::{Cut, Step};
 use super::checkpoint::{self, Cut as Checkpoint, Done, Installed, Part};
 use super::handle::{Arrival, Shared};
+use super::mark::Mark;
 use super::options::{Silence, StreamOptions};
 use super::output::Reject;
 use super::request::{ChangeRequest, Decided, Effective, Refusal, Request};
@@ -33,6 +36,11 @@ const LAST_CHECKPOINT: Duration = Duration::from_secs(60);
 /// From so many bytes of lines on, the order is made before more is taken.
 const INTAKE_BYTES: usize = 4 << 20;
 
+/// How long after a decision that could not be made durable it is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+/// How much is written to see whether there is room again, in bytes.
+const PROBE_BYTES: usize = 64 << 10;
+
 /// The owner.
 pub(super) struct Owner {
     pub(super) merger: Merger,
@@ -44,6 +52,9 @@ pub(super) struct Owner {
     pub(super) streams: Vec<Watched>,
     pub(super) checkpoints: Checkpoints,
     pub(super) shared: Arc<Shared>,
+    pub(super) mark: Mark,
+    /// Before this, nothing is written that the owner decides by itself.
+    pub(super) retry_at: Instant,
 }
 
 /// When checkpoints are made.
@@ -65,6 +76,10 @@ pub(super) struct Watched {
     pub(super) options: StreamOptions,
     /// When its last lines came.
     pub(super) heard: Instant,
+    /// Whether it is set. Of one that was once, the events are still there.
+    pub(super) is_wanted: bool,
+    /// Durable lines that wait for the decision that the stream speaks again, where that could not be written yet.
+    pub(super) held: VecDeque<Arrival>,
 }
 
 /// The shards' channels.
@@ -104,7 +119,11 @@ impl Owner {
     }
 
     fn serve(&mut self, arrivals: &Receiver<Arrival>, requests: &Receiver<Request>) -> Result<(), Failure> {
+        let nothing = never();
         loop {
+            // What is held is bounded: then the channel fills up, and posting is refused.
+            let held: usize = self.streams.iter().flat_map(|s| &s.held).map(|held| held.lines.len()).sum();
+            let arrivals = if held < INTAKE_BYTES { arrivals } else { &nothing };
             select! {
                 recv(arrivals) -> arrival => {
                     let Ok(arrival) = arrival else { return Ok(()) };
@@ -120,13 +139,18 @@ impl Owner {
                         reply(self.change(changes, effective, by));
                     }
                     Ok(Request::Heartbeat(stream, time, by, reply)) => {
+                        // It is about what comes after all that was answered before it.
+                        for arrival in arrivals.try_iter().take(arrivals.len()) {
+                            self.arrive(arrival)?;
+                        }
                         reply(self.heartbeat(&stream, time, by));
                     }
                     Ok(Request::Stop) | Err(_) => return self.stop(arrivals),
                 },
                 default(TICK) => {}
             }
-            self.silence()?;
+            self.try_again()?;
+            self.silence();
             self.go_on()?;
             self.checkpoint()?;
         }
@@ -140,30 +164,109 @@ impl Owner {
         Ok(())
     }
 
-    fn arrive(&mut self, arrival: Arrival) -> Result<(), Failure> {
-        let Arrival { stream, first, lines } = arrival;
-        self.streams[stream].heard = now();
-        if self.merger.streams()[stream].is_idle {
-            let floor = self.merger.ingest().frontier();
-            let name = self.merger.streams()[stream].name.clone();
-            self.decide("sequor", Decision::Resume { stream: name, offset: first, floor })
-                .map_err(Failure::Decision)?;
+    /// Takes note of how streams are to be read from now on, where that has changed.
+    pub(super) fn declare(
+        &mut self,
+        known: &BTreeMap<String, StreamDeclaration>,
+        wanted: &[StreamOptions],
+    ) -> Result<(), Failure> {
+        for StreamOptions { name, declaration, .. } in wanted {
+            if known.get(name) == Some(declaration) {
+                continue;
+            }
+            let Some(stream) = self.merger.stream(name) else { continue };
+            let decision = Decision::Stream {
+                stream: name.clone(),
+                offset: self.merger.streams()[stream].next,
+                floor: self.merger.ingest().frontier(),
+                settings: declaration.clone(),
+            };
+            self.decide("config", decision).map_err(Failure::Decision)?;
         }
-        self.merger.lines(stream, first, lines).map_err(Failure::Full)
+        self.go_on()
+    }
+
+    pub(super) fn arrive(&mut self, arrival: Arrival) -> Result<(), Failure> {
+        let stream = arrival.stream;
+        self.streams[stream].heard = now();
+        if !self.streams[stream].held.is_empty() || !self.resumes(stream, arrival.first) {
+            self.streams[stream].held.push_back(arrival);
+            return Ok(());
+        }
+        self.merger.lines(stream, arrival.first, arrival.lines).map_err(Failure::Full)
+    }
+
+    /// Makes a stream count that was silent; false where that cannot be written now.
+    fn resumes(&mut self, stream: usize, offset: u64) -> bool {
+        if !self.merger.streams()[stream].is_idle {
+            return true;
+        }
+        let floor = self.merger.ingest().frontier();
+        let name = self.merger.streams()[stream].name.clone();
+        self.decides(Decision::Resume { stream: name, offset, floor })
+    }
+
+    /// Makes a decision of its own durable and takes it; false where it cannot be written now.
+    fn decides(&mut self, decision: Decision) -> bool {
+        if now() < self.retry_at {
+            return false;
+        }
+        let is_written = self.decide("sequor", decision).is_ok();
+        if !is_written {
+            self.retry_at = now() + RETRY;
+        }
+        is_written
+    }
+
+    /// After a write that failed: looks whether there is room again, and goes on with what was held.
+    fn try_again(&mut self) -> Result<(), Failure> {
+        if now() < self.retry_at {
+            return Ok(());
+        }
+        if self.shared.unwritable().is_some() {
+            match self.probe() {
+                Ok(()) => self.shared.set_unwritable(None),
+                Err(error) => {
+                    self.shared.set_unwritable(Some(format!("the data directory: {error}")));
+                    self.retry_at = now() + RETRY;
+                    return Ok(());
+                }
+            }
+        }
+        for stream in 0..self.streams.len() {
+            while let Some(first) = self.streams[stream].held.front().map(|held| held.first)
+                && self.resumes(stream, first)
+                && let Some(held) = self.streams[stream].held.pop_front()
+            {
+                self.merger.lines(stream, held.first, held.lines).map_err(Failure::Full)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a file can be written and made durable.
+    fn probe(&self) -> io::Result<()> {
+        let path = self.control.tail().dir().with_file_name("probe");
+        let wrote = fs::write(&path, [0; PROBE_BYTES]).and_then(|()| fs::File::open(&path)?.sync_all());
+        let removed = match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        wrote.and(removed)
     }
 
     /// Takes partitions out of the minimum that have been silent for long.
-    fn silence(&mut self) -> Result<(), Failure> {
+    fn silence(&mut self) {
         for stream in 0..self.streams.len() {
-            let Watched { options, heard } = &self.streams[stream];
+            let Watched { options, heard, is_wanted, .. } = &self.streams[stream];
             let state = &self.merger.streams()[stream];
-            if state.is_idle || heard.elapsed() < options.idle_timeout || self.only_holds(stream) {
+            let is_silent = !is_wanted || heard.elapsed() >= options.idle_timeout;
+            if state.is_idle || !is_silent || self.only_holds(stream) {
                 continue;
             }
             let idle = Decision::Idle { stream: state.name.clone(), offset: state.next };
-            self.decide("sequor", idle).map_err(Failure::Decision)?;
+            self.decides(idle);
         }
-        Ok(())
     }
 
     /// Whether nothing would change if a stream no longer counted: it is the only one, and time would stand still, or
@@ -180,7 +283,10 @@ impl Owner {
         let entry = Entry { sequence, at: wall_clock(), by: by.to_owned(), decision };
         // An entry is plain data: it can be written.
         let body = serde_json::to_vec(&entry).unwrap_or_default();
-        self.control.append(&[NewRecord { count: 1, meta: b"", body: &body }])?;
+        if let Err(error) = self.control.append(&[NewRecord { count: 1, meta: b"", body: &body }]) {
+            self.shared.set_unwritable(Some(error.to_string()));
+            return Err(Arc::new(error));
+        }
         self.take(&entry);
         Ok(sequence)
     }
@@ -355,9 +461,10 @@ impl Owner {
     fn pass_rejected(&mut self) -> Result<(), Failure> {
         let (mut lines, mut meta) = (Vec::new(), String::new());
         for rejected in self.merger.rejected() {
-            let stream = &self.streams[rejected.stream as usize].options;
+            let stream = &self.merger.streams()[rejected.stream as usize];
+            let declared = stream.declaration_of(rejected.offset);
             let kind = match rejected.kind {
-                RejectedKind::Late { .. } if !stream.keeps_late => continue,
+                RejectedKind::Late { .. } if !declared.keeps_late => continue,
                 RejectedKind::Late { .. } => "late",
                 RejectedKind::Dead(_) => "dead_letter",
             };
@@ -408,10 +515,14 @@ impl Owner {
             waiting: self.merger.ingest().waiting(),
             counters: self.merger.ingest().counters(),
             failure,
+            decisions: self.control.next(),
+            taken: self.merger.streams().iter().map(|stream| (stream.name.clone(), stream.next)).collect(),
             registry: Arc::clone(&self.registry),
             streams: BTreeMap::new(),
         };
-        for number in 0..self.streams.len() {
+        self.mark.note(&status);
+        // A stream that is not set any more is none for those who look.
+        for number in (0..self.streams.len()).filter(|&number| self.streams[number].is_wanted) {
             let watermark = self.merger.ingest().watermark_of(number);
             let stream = &self.merger.streams()[number];
             let told = StreamStatus {
@@ -435,11 +546,8 @@ pub(super) fn now() -> Instant {
     Instant::now()
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the control log tells people when it was; nothing depends on it"
-)]
-fn wall_clock() -> i64 {
+#[expect(clippy::disallowed_methods, reason = "it tells people when something was; nothing depends on it")]
+pub(super) fn wall_clock() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -20,6 +20,10 @@ pub struct Status {
     pub counters: ingest::Counters,
     /// The patterns as decided.
     pub registry: Arc<Registry>,
+    /// How many entries the control log had: what follows is decided by these.
+    pub decisions: u64,
+    /// By stream, the first line that had not been taken; also of streams that are not set any more.
+    pub taken: BTreeMap<String, u64>,
     /// Why it does not go on, where it does not.
     pub failure: Option<String>,
 }
