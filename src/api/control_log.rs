@@ -8,6 +8,16 @@ use super::Api;
 use super::problem::Problem;
 use crate::pipeline::export;
 
+/// Reads the control log, ending with how far everything has come
+#[utoipa::path(
+    get,
+    path = "/v1/control-log",
+    tag = "control log",
+    responses(
+        (status = 200, body = String, content_type = "application/x-ndjson"),
+        (status = 500, body = Problem, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn get(State(api): State<Api>) -> Result<Response, Problem> {
     let live = api.0.live.clone();
     let read = tokio::task::spawn_blocking(move || {

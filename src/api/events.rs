@@ -1,21 +1,36 @@
 //! Events come in: lines or one object, answered once they are durable.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 
 use super::Api;
+use super::extract::{Named, Raw};
 use super::problem::Problem;
 use crate::pipeline::live::NotAppended;
 
+/// Events come in: lines of JSON, one object, or an array of objects
+#[utoipa::path(
+    post,
+    path = "/v1/streams/{stream}/events",
+    tag = "streams",
+    params(("stream" = String, Path, description = "the stream's name")),
+    request_body(content((String = "application/x-ndjson"), (Object = "application/json"))),
+    responses(
+        (status = 200, body = Object),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn post(
     State(api): State<Api>,
-    Path(stream): Path<String>,
+    Named(stream): Named<String>,
     headers: HeaderMap,
-    body: Bytes,
+    Raw(body): Raw,
 ) -> Result<Json<Value>, Problem> {
     let is_json = headers
         .get(header::CONTENT_TYPE)

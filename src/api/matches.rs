@@ -1,27 +1,44 @@
 //! Matches: the newest first, or on from a cursor.
 
 use axum::Json;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
+use utoipa::IntoParams;
 
 use super::Api;
+use super::extract::Parameters;
 use super::problem::Problem;
 
-#[derive(Debug, Deserialize)]
+/// Which matches are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
+    /// How many at most, up to 1000; 100 where it is not given.
     #[serde(default)]
     limit: Option<usize>,
+    /// Where the list goes on: `next` of the answer before.
     #[serde(default)]
     after: Option<u64>,
 }
 
+/// Matches, in the order in which they were found
+#[utoipa::path(
+    get,
+    path = "/v1/matches",
+    tag = "matches",
+    params(Wanted),
+    responses(
+        (status = 200, body = Object),
+        (status = 400, body = Problem, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn list(
     State(api): State<Api>,
-    Query(wanted): Query<Wanted>,
+    Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Json<Value>, Problem> {
     let limit = wanted.limit.unwrap_or(100).clamp(1, 1000);
     let log = api.0.live.matches().clone();

@@ -1,11 +1,14 @@
 //! HTTP: one file per resource. Everything answers JSON; what goes wrong is a problem document.
 
+mod around;
 pub mod auth;
 mod control_log;
 mod edge;
 mod events;
+mod extract;
 mod health;
 mod matches;
+pub mod openapi;
 mod patterns;
 mod problem;
 pub mod server;
@@ -18,7 +21,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{get, post};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::pipeline::live::Handle;
 use auth::Guard;
@@ -49,22 +53,28 @@ pub struct Limits {
 pub fn router(live: Handle, limits: Limits, guard: Guard) -> Router {
     let (bytes, time) = (limits.body_bytes, limits.request_time);
     let api = Api(Arc::new(Inner { live, limits }));
-    Router::new()
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/v1/streams", get(streams::list))
-        .route("/v1/streams/{stream}/events", post(events::post))
-        .route("/v1/streams/{stream}/watermark", post(streams::watermark))
-        .route("/v1/patterns", get(patterns::list).post(patterns::create))
-        .route("/v1/patterns/{name}", get(patterns::get).put(patterns::put).delete(patterns::delete))
-        .route("/v1/control-log", get(control_log::get))
-        .route("/v1/matches", get(matches::list))
-        .route("/v1/sinks", get(sinks::list))
+    let (router, _) = routes().split_for_parts();
+    router
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(axum::extract::DefaultBodyLimit::max(bytes))
         .layer(from_fn_with_state(time, edge::in_time))
         .layer(from_fn_with_state(Arc::new(guard), auth::guard))
         .layer(from_fn(edge::headers))
+        .layer(from_fn(around::around))
         .with_state(api)
+}
+
+/// All routes, each with its description. A route that is added in any other way is missing from `openapi.yaml`.
+fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(streams::list))
+        .routes(routes!(events::post))
+        .routes(routes!(streams::watermark))
+        .merge(patterns::routes())
+        .routes(routes!(matches::list))
+        .routes(routes!(control_log::get))
+        .routes(routes!(sinks::list))
 }

@@ -7,6 +7,15 @@ use serde_json::{Value, json};
 use super::Api;
 use crate::pipeline::live::SinkStatus;
 
+/// Lists the sinks, and how each stands
+#[utoipa::path(
+    get,
+    path = "/v1/sinks",
+    tag = "sinks",
+    responses(
+        (status = 200, body = Object)
+    )
+)]
 pub(super) async fn list(State(api): State<Api>) -> Json<Value> {
     let shown = |sink: SinkStatus| {
         json!({

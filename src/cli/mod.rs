@@ -9,6 +9,7 @@ pub mod export;
 pub mod fmt;
 pub mod load;
 mod logging;
+pub mod pattern;
 pub mod replay;
 pub mod scenario;
 pub mod serve;
@@ -46,10 +47,15 @@ enum Command {
     Export(export::ExportArgs),
     /// Make, list and remove the tokens that let others use the service
     Token(token::TokenArgs),
+    /// List, apply and remove the patterns of a running service
+    Pattern(pattern::PatternArgs),
     /// Check and show the settings of the service
     Config(config::ConfigArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
+    /// Print the description of the service's API (OpenAPI 3.1)
+    #[command(hide = true)]
+    Openapi,
 }
 
 /// Runs the program.
@@ -63,8 +69,13 @@ pub fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Export(args) => export::run(&args),
         Command::Token(args) => token::run(args),
+        Command::Pattern(args) => pattern::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Openapi => match io::stdout().write_all(crate::api::openapi::yaml().as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(IO, format!("cannot write the description: {error}")),
+        },
     }
 }
 

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails, and says what it skips"
 )]
 
+mod api_patterns;
 mod cli;
 mod config;
 mod conformance;
@@ -24,6 +25,7 @@ mod language;
 mod life;
 mod many;
 mod naive;
+mod openapi;
 mod order;
 #[path = "../powerloss/mod.rs"]
 mod powerloss;

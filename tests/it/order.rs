@@ -262,7 +262,7 @@ fn a_silent_partition_holds_the_others_until_it_ends() {
     assert_eq!(
         (order.taken.len(), order.aside.len()),
         (1, 1),
-        "up to its own watermark; what is set aside, below it"
+        "events up to its own watermark, what was rejected below it"
     );
     ingest.end(0);
     drain(&mut ingest, 10, &mut order);

@@ -179,3 +179,15 @@ pub(in crate::api) fn may_change(actor: &Actor, pattern: &str) -> Result<(), Pro
     let detail = format!("`{pattern}` is not in the scope of the token `{}`", actor.name);
     Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
 }
+
+/// Refuses a change of whatever patterns there are to a token that may change only some.
+pub(in crate::api) fn may_change_all(actor: &Actor) -> Result<(), Problem> {
+    if !actor.is_limited_to_patterns() {
+        return Ok(());
+    }
+    let detail = format!(
+        "the token `{}` may change only some patterns, and this removes all that are not named: use `prune=false`",
+        actor.name
+    );
+    Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+}

@@ -56,7 +56,15 @@ pub const RULES: &[Rule] = &[
     read("/v1/patterns/{name}"),
     edit("PUT", "/v1/patterns/{name}"),
     edit("DELETE", "/v1/patterns/{name}"),
+    edit("PATCH", "/v1/patterns/{name}"),
+    read("/v1/patterns/{name}/versions"),
+    read("/v1/patterns/{name}/versions/{version}"),
+    read("/v1/patterns/{name}/graph"),
+    edit("POST", "/v1/patterns:apply"),
+    edit("POST", "/v1/patterns:check"),
     read("/v1/matches"),
+    read("/v1/control-log"),
+    read("/v1/sinks"),
 ];
 
 /// The rule of a route. What is asked with HEAD is what GET would give, without its body.

@@ -101,6 +101,11 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// Whether it may change only some patterns.
+    pub fn is_limited_to_patterns(&self) -> bool {
+        !self.patterns.is_empty()
+    }
+
     /// Anybody, where no tokens are needed: they may do everything.
     pub fn anonymous() -> Actor {
         Actor { name: "anonymous".to_owned(), role: Role::Admin, streams: Vec::new(), patterns: Vec::new() }

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use crossbeam_channel::Sender;
 use tokio::sync::Notify;
 
-use super::request::{ChangeRequest, Decided, Effective, Refusal, Request};
+use super::request::{Decided, Refusal, Request, Wish};
 use super::sinks::{Progress, SinkStatus};
 use super::status::Status;
 use crate::event::decode::Decoder;
@@ -129,14 +129,8 @@ impl Handle {
     }
 
     /// Asks for changes of patterns, all at one cut.
-    pub fn change(
-        &self,
-        changes: Vec<ChangeRequest>,
-        effective: Effective,
-        by: &str,
-        reply: impl FnOnce(Result<Decided, Refusal>) + Send + 'static,
-    ) {
-        self.ask(Request::Change(changes, effective, by.to_owned(), Box::new(reply)));
+    pub fn change(&self, wish: Wish, reply: impl FnOnce(Result<Decided, Refusal>) + Send + 'static) {
+        self.ask(Request::Change(wish, Box::new(reply)));
     }
 
     /// Says that time has come so far in a stream: no event at or before it comes any more. `reply` gets the stream's
@@ -154,7 +148,7 @@ impl Handle {
     fn ask(&self, request: Request) {
         if let Err(refused) = self.0.requests.try_send(request) {
             match refused.into_inner() {
-                Request::Change(_, _, _, reply) => reply(Err(Refusal::Stopping)),
+                Request::Change(_, reply) => reply(Err(Refusal::Stopping)),
                 Request::Heartbeat(_, _, _, reply) => reply(Err(Refusal::Stopping)),
                 Request::Stop => {}
             }

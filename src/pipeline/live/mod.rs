@@ -22,7 +22,7 @@ pub(crate) use recovery::{Declared, entries, idle};
 
 pub use handle::{Appended, Handle, NotAppended};
 pub use options::{Options, Silence, SinkOptions, StreamOptions};
-pub use request::{ChangeRequest, Decided, Effective, Refusal};
+pub use request::{Action, ChangeRequest, Decided, Expected, NewProperties, Outcome, Refusal, Wish};
 pub use sinks::SinkStatus;
 pub use start::{Live, StartError};
 pub use status::{Status, StreamStatus};

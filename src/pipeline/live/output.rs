@@ -115,13 +115,16 @@ impl OutputLog {
     /// Deletes what need not be kept; waits for sinks that are too far behind.
     fn delete_old(&mut self) -> io::Result<()> {
         let Keep { bytes, sinks, stop } = &self.keep;
+        // As long as lines come that are there already, nothing grows, and a start must not wait.
+        let grows = self.again.is_none();
         let tail = self.journal.tail().clone();
         let policy = Retention { bytes_max: Some(*bytes), keep_since: None };
         while tail.bytes() > *bytes {
             let needed = sinks.iter().map(|sink| sink.needs()).min().unwrap_or(u64::MAX);
             self.journal.retain(&policy, needed).map_err(io::Error::other)?;
             let oldest = tail.segments().first().map_or(0, |segment| segment.next);
-            let waits = tail.bytes() > bytes.saturating_mul(2) && oldest > needed && oldest < tail.next();
+            let waits =
+                grows && tail.bytes() > bytes.saturating_mul(2) && oldest > needed && oldest < tail.next();
             sinks.iter().for_each(|sink| sink.holds_up(waits && sink.needs() < oldest));
             if !waits || stop.wait(PATIENCE) {
                 break;

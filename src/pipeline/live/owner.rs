@@ -9,17 +9,17 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, never, select};
 
-use super::super::decision::{Change, Decision, Entry, OldState, StreamDeclaration, What};
+use super::super::decision::{Change, Decision, Entry, OldState, Properties, StreamDeclaration, What};
 use super::super::failure::Failure;
 use super::super::merger::{Merger, Taker, plan_of};
-use super::super::registry::Registry;
+use super::super::registry::{Pattern, Registry};
 use super::super::shard::{Cut, Step};
 use super::checkpoint::{self, Cut as Checkpoint, Done, Installed, Part};
 use super::handle::{Arrival, Shared};
 use super::mark::Mark;
 use super::options::{Silence, StreamOptions};
 use super::output::Reject;
-use super::request::{ChangeRequest, Decided, Effective, Refusal, Request};
+use super::request::{Action, ChangeRequest, Decided, Expected, Outcome, Refusal, Request, Wish};
 use super::status::{Status, StreamStatus};
 use crate::engine::PatternSet;
 use crate::event::record::StreamSettings;
@@ -83,11 +83,19 @@ pub(super) struct Watched {
 }
 
 /// The shards' channels.
-pub(super) struct Shards(pub(super) Vec<Sender<Step>>);
+pub(super) struct Shards {
+    channels: Vec<Sender<Step>>,
+    /// Whether all keys were named anew since the last checkpoint.
+    is_renumbered: bool,
+}
 
 impl Shards {
+    pub(super) fn new(channels: Vec<Sender<Step>>) -> Shards {
+        Shards { channels, is_renumbered: false }
+    }
+
     fn tell(&self, step: &Step) -> Result<(), Failure> {
-        self.0.iter().try_for_each(|shard| shard.send(step.clone()).map_err(|_| Failure::Panicked))
+        self.channels.iter().try_for_each(|shard| shard.send(step.clone()).map_err(|_| Failure::Panicked))
     }
 }
 
@@ -101,6 +109,7 @@ impl Taker for Shards {
     }
 
     fn cut(&mut self, cut: Cut) -> Result<(), Failure> {
+        self.is_renumbered |= cut.renumbers;
         self.tell(&Step::Cut(Arc::new(cut)))
     }
 }
@@ -135,9 +144,7 @@ impl Owner {
                     }
                 }
                 recv(requests) -> request => match request {
-                    Ok(Request::Change(changes, effective, by, reply)) => {
-                        reply(self.change(changes, effective, by));
-                    }
+                    Ok(Request::Change(wish, reply)) => reply(self.change(wish)),
                     Ok(Request::Heartbeat(stream, time, by, reply)) => {
                         // It is about what comes after all that was answered before it.
                         for arrival in arrivals.try_iter().take(arrivals.len()) {
@@ -311,81 +318,126 @@ impl Owner {
         Ok(Some(time))
     }
 
-    fn change(
-        &mut self,
-        requests: Vec<ChangeRequest>,
-        effective: Effective,
-        by: String,
-    ) -> Result<Decided, Refusal> {
-        let mut names = BTreeSet::new();
-        let mut changes = Vec::with_capacity(requests.len());
-        let mut effective_from = self.merger.next_cut();
-        if let Effective::From(time) = effective {
-            effective_from = effective_from.max(Some(time));
+    fn change(&mut self, wish: Wish) -> Result<Decided, Refusal> {
+        if wish.revision.is_some_and(|revision| revision != self.registry.revision()) {
+            return Err(Refusal::StaleAll);
         }
-        for request in requests {
+        let mut requests = wish.changes;
+        let mut names = BTreeSet::new();
+        for request in &requests {
             if !names.insert(request.name().to_owned()) {
                 return Err(Refusal::Twice(request.name().to_owned()));
             }
-            if let Some(known) = self.registry.get(request.name()) {
-                effective_from = effective_from.max(known.effective_from);
-            }
-            changes.push(self.checked(request)?);
         }
-        let more = changes.iter().filter(|change| matches!(change.what, What::Put { .. })).count();
-        if self.registry.len() + more > self.max_patterns {
-            let replaced = names.iter().filter(|name| self.registry.get(name).is_some_and(|p| p.is_there));
-            if self.registry.len() + more - replaced.count() > self.max_patterns {
-                return Err(Refusal::TooMany(self.max_patterns));
+        if wish.only_these {
+            let others = self.registry.iter().filter(|(name, _)| !names.contains(*name));
+            requests.extend(others.map(|(name, _)| ChangeRequest::Remove {
+                name: name.to_owned(),
+                state: None,
+                expected: Expected::Present,
+            }));
+        }
+        let mut effective_from = self.merger.next_cut().max(wish.effective_from);
+        let mut outcomes = Vec::with_capacity(requests.len());
+        let mut changes = Vec::with_capacity(requests.len());
+        let (mut added, mut removed) = (0, 0);
+        for request in requests {
+            let name = request.name().to_owned();
+            let known = self.registry.get(&name);
+            let (last, begins) = known.map_or((0, None), |known| (known.last(), known.effective_from));
+            let Some(change) = self.checked(request)? else {
+                outcomes.push(Outcome { name, version: last, action: Action::Keep });
+                continue;
+            };
+            effective_from = effective_from.max(begins);
+            let action = match &change.what {
+                What::Put { .. } if known.is_some_and(|known| known.is_there) => Action::Replace,
+                What::Put { .. } => Action::Create,
+                What::Set { .. } => Action::Set,
+                What::Remove { .. } => Action::Remove,
+            };
+            added += usize::from(action == Action::Create);
+            removed += usize::from(action == Action::Remove);
+            outcomes.push(Outcome { name, version: change.version, action });
+            changes.push(change);
+        }
+        if added > removed && self.registry.len() + added - removed > self.max_patterns {
+            return Err(Refusal::TooMany(self.max_patterns));
+        }
+        let mut registry = Arc::clone(&self.registry);
+        if !changes.is_empty() {
+            let decision = Decision::Patterns { effective_from, changes };
+            if wish.dry_run {
+                let (sequence, by) = (self.control.next(), wish.by);
+                Arc::make_mut(&mut registry).note(&Entry { sequence, at: wall_clock(), by, decision });
+            } else {
+                self.decide(&wish.by, decision).map_err(Refusal::Storage)?;
+                self.publish(None);
+                registry = Arc::clone(&self.registry);
             }
         }
-        let versions = changes.iter().map(|change| (change.name.clone(), change.version)).collect();
-        let revision =
-            self.decide(&by, Decision::Patterns { effective_from, changes }).map_err(Refusal::Storage)?;
-        self.publish(None);
-        Ok(Decided { revision, effective_from, versions })
+        let frontier = self.merger.ingest().frontier();
+        Ok(Decided { effective_from, outcomes, registry, frontier })
     }
 
-    /// A wish as a change, where it can be one.
-    fn checked(&self, request: ChangeRequest) -> Result<Change, Refusal> {
-        let there = self.registry.get(request.name()).filter(|pattern| pattern.is_there);
-        let current = |name: &str, revision: u64| match there {
-            None => Err(Refusal::Missing(name.to_owned())),
-            Some(known) if known.revision != revision => Err(Refusal::Stale(name.to_owned(), known.revision)),
-            Some(known) => Ok(known),
+    /// A wish as a change, where it can be one; none where it changes nothing.
+    fn checked(&self, request: ChangeRequest) -> Result<Option<Change>, Refusal> {
+        let known = self.registry.get(request.name());
+        let there = known.filter(|known| known.is_there);
+        let last = known.map_or(0, Pattern::last);
+        let expected = match &request {
+            ChangeRequest::Put { expected, .. }
+            | ChangeRequest::Set { expected, .. }
+            | ChangeRequest::Remove { expected, .. } => expected,
         };
-        let version = self.registry.next_version(request.name());
-        let (name, version, what) = match request {
-            ChangeRequest::Create { name, .. } if there.is_some() => return Err(Refusal::Exists(name)),
-            ChangeRequest::Create { name, source, properties } => {
-                (name, version, What::Put { source, state: None, properties })
+        let stale = |known: &Pattern| Refusal::Stale(request.name().to_owned(), known.revision);
+        match (expected, there) {
+            (Expected::Absent, Some(_)) => return Err(Refusal::Exists(request.name().to_owned())),
+            (Expected::Present | Expected::OneOf(_), None) => {
+                return Err(Refusal::Missing(request.name().to_owned()));
             }
-            ChangeRequest::Put { name, source, properties, state, revision } => {
-                let before = match revision {
-                    Some(revision) => Some(current(&name, revision)?),
-                    None if there.is_some() => return Err(Refusal::Exists(name)),
-                    None => None,
-                };
-                let state = match before {
-                    Some(_) => Some(self.state(&name, state, Some(&source))?),
-                    None if state == Some(OldState::Carry) => return Err(Refusal::NothingToCarry(name)),
-                    None => None,
-                };
-                let kept = || before.map(|known| known.properties.clone()).unwrap_or_default();
-                let properties = properties.unwrap_or_else(kept);
-                (name, version, What::Put { source, state, properties })
+            (Expected::OneOf(revisions), Some(known)) if !revisions.contains(&known.revision) => {
+                return Err(stale(known));
             }
-            ChangeRequest::Set { name, properties, revision } => {
-                current(&name, revision)?;
-                (name, version - 1, What::Set { properties })
+            _ => {}
+        }
+        let (name, version, what) = match (request, there) {
+            (ChangeRequest::Put { name, source, properties, .. }, Some(known))
+                if known.current().is_some_and(|version| version.source == source) =>
+            {
+                let properties = properties.over(known.properties.clone());
+                if properties == known.properties {
+                    return Ok(None);
+                }
+                (name, last, What::Set { properties })
             }
-            ChangeRequest::Remove { name, state, revision } => {
-                current(&name, revision)?;
+            (ChangeRequest::Put { name, source, properties, state, .. }, Some(known)) => {
+                let state = Some(self.state(&name, state, Some(&source))?);
+                let properties = properties.over(known.properties.clone());
+                (name, last + 1, What::Put { source, state, properties })
+            }
+            (ChangeRequest::Put { name, state: Some(OldState::Carry), expected, .. }, None)
+                if expected != Expected::Any =>
+            {
+                return Err(Refusal::NothingToCarry(name));
+            }
+            (ChangeRequest::Put { name, source, properties, .. }, None) => {
+                let properties = properties.over(Properties::default());
+                (name, last + 1, What::Put { source, state: None, properties })
+            }
+            (ChangeRequest::Set { name, .. } | ChangeRequest::Remove { name, .. }, None) => {
+                return Err(Refusal::Missing(name));
+            }
+            (ChangeRequest::Set { properties, .. }, Some(known)) if known.properties == properties => {
+                return Ok(None);
+            }
+            (ChangeRequest::Set { name, properties, .. }, Some(_)) => (name, last, What::Set { properties }),
+            (ChangeRequest::Remove { name, state, .. }, Some(_)) => {
                 let state = self.state(&name, state, None)?;
-                (name, version - 1, What::Remove { state })
+                (name, last, What::Remove { state })
             }
         };
-        Ok(Change { name, version, what })
+        Ok(Some(Change { name, version, what }))
     }
 
     /// What becomes of the partial matches of the version that is there, when a text follows it or nothing does.
@@ -446,13 +498,15 @@ impl Owner {
         };
         let cut = Box::new(Checkpoint { frontier: self.merger.ingest().frontier(), ..cut });
         let number = self.checkpoints.last + 1;
-        // As long as engines give all keys each time.
-        let full = std::mem::take(&mut self.checkpoints.full) || true;
+        let renumbered = std::mem::take(&mut self.shards.is_renumbered);
+        let full = std::mem::take(&mut self.checkpoints.full) || renumbered;
         self.checkpoints.last = number;
         self.checkpoints.begun = now();
         self.checkpoints.is_open = true;
         let parts = &self.checkpoints.parts;
-        parts.send(Part::Begin(number, cut, self.shards.0.len(), full)).map_err(|_| Failure::Panicked)?;
+        parts
+            .send(Part::Begin(number, cut, self.shards.channels.len(), full))
+            .map_err(|_| Failure::Panicked)?;
         let give = checkpoint::give(number, ids.into(), full, parts.clone());
         self.shards.tell(&Step::Barrier(number, give))?;
         self.rejects.send(Reject::Barrier(number)).map_err(|_| Failure::Panicked)

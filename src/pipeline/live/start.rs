@@ -239,7 +239,7 @@ impl Live {
         };
         let mut owner = Owner {
             merger,
-            shards: Shards(to_shards),
+            shards: Shards::new(to_shards),
             control,
             registry: Arc::default(),
             max_patterns: options.max_patterns,

@@ -132,8 +132,8 @@ impl FileSink {
         let mut there = BufReader::new(File::open(&self.place.path)?);
         there.seek(SeekFrom::Start(self.bytes))?;
         let mut line_there = Vec::new();
-        let mut reader = self.tail.reader(self.next).map_err(io::Error::other)?;
-        'log: while let Some(record) = reader.next() {
+        let reader = self.tail.reader(self.next).map_err(io::Error::other)?;
+        'log: for record in reader {
             let record = record.map_err(io::Error::other)?;
             if self.selection.takes_of(&record) {
                 for (number, line) in lines(record.first, &record.body) {

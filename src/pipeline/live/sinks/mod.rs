@@ -40,7 +40,7 @@ pub(super) struct Sinks {
 
 /// What a thread does.
 enum Run {
-    File(FileSink),
+    File(Box<FileSink>),
     Webhook(Box<Webhook>),
 }
 
@@ -80,7 +80,7 @@ impl Sinks {
                     let named = (sink.name.as_str(), target);
                     let file = FileSink::open(Arc::clone(&disk), named, sidecar, tail.clone(), selection);
                     let file = file.map_err(refused)?;
-                    ("file", file.next(), Run::File(file))
+                    ("file", file.next(), Run::File(Box::new(file)))
                 }
                 Target::Webhook(target) => {
                     let aside = match &undelivered {
@@ -106,7 +106,7 @@ impl Sinks {
         for (name, tail, progress, run) in opened {
             let stop = Arc::clone(&sinks.stop);
             let run = move || match run {
-                Run::File(file) => write_file(file, &tail, &progress, &stop),
+                Run::File(file) => write_file(*file, &tail, &progress, &stop),
                 Run::Webhook(hook) => hook.run(&progress, &stop),
             };
             let thread = thread::Builder::new().name(format!("sink {name}")).spawn(run);
