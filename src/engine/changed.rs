@@ -124,14 +124,16 @@ impl Changes {
     }
 }
 
+/// Takes a key's name, and what it holds.
+type Take<'a> = dyn FnMut(&[u8], Option<&[u8]>) + 'a;
+
 /// Gives keys of one pattern away.
 pub(crate) struct Giver<'a> {
     /// The slots of the key's fields.
     pub(crate) slots: &'a [usize],
     pub(crate) table: &'a Table,
     pub(crate) store: &'a Store,
-    /// Takes a key's name, and what it holds.
-    pub(crate) take: &'a mut dyn FnMut(&[u8], Option<&[u8]>),
+    pub(crate) take: &'a mut Take<'a>,
     /// A buffer.
     pub(crate) name: Vec<u8>,
 }

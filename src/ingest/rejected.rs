@@ -39,7 +39,7 @@ pub enum RejectedKind {
 impl Rejected {
     /// By this they leave.
     pub(super) fn order(&self) -> (Option<Timestamp>, u32, u32, u64) {
-        (self.reached, self.stream, self.partition, self.offset)
+        (self.reached, self.partition, self.stream, self.offset)
     }
 
     /// Appends it as one JSON object, without a line break.
