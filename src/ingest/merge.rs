@@ -231,9 +231,18 @@ impl Ingest {
     /// The late events and dead letters that may leave, in order: whatever comes later stands behind them.
     pub fn rejected(&mut self) -> Vec<Rejected> {
         let Some(watermark) = self.watermark() else { return Vec::new() };
+        // The first partition that may still give a line at the watermark: what stands behind it there has to wait.
+        let open = self.partitions.iter().filter(|partition| !partition.ended);
+        let at_watermark =
+            open.filter(|partition| partition.idle || partition.watermark() <= Some(watermark));
+        let first = at_watermark.map(|partition| (partition.number, partition.stream)).min();
         let mut out = Vec::new();
         for partition in &mut self.partitions {
-            let may = |one: &Rejected| watermark == Timestamp::MAX || one.reached < Some(watermark);
+            let may = |one: &Rejected| {
+                first.is_none_or(|first| {
+                    (one.reached, (one.partition, one.stream)) <= (Some(watermark), first)
+                })
+            };
             let count = partition.rejected.partition_point(may);
             out.extend(partition.rejected.drain(..count));
         }

@@ -48,6 +48,8 @@ pub(super) struct Partition {
 struct Again {
     below: u64,
     taken: Timestamp,
+    /// What was rejected before this line has left.
+    rejected: u64,
 }
 
 /// How a partition stood when a stretch came.
@@ -68,6 +70,8 @@ pub struct Resume {
     pub floor: Option<Timestamp>,
     /// The first line that was not seen before.
     pub next: u64,
+    /// Rejected lines before this one have left.
+    pub rejected: u64,
 }
 
 impl Partition {
@@ -104,7 +108,7 @@ impl Partition {
         self.highest = at.highest;
         self.floor = at.floor;
         self.next = at.from;
-        self.again = taken.map(|taken| Again { below: at.next, taken });
+        self.again = taken.map(|taken| Again { below: at.next, taken, rejected: at.rejected });
     }
 
     /// From an offset on, events at or below `floor` are late.
@@ -137,8 +141,9 @@ impl Partition {
             }
             self.starts.pop_front();
         }
-        let now = Resume { from: self.next, highest: self.highest, floor: self.floor, next: 0 };
-        Resume { next: self.next, ..self.starts.front().map_or(now, |start| start.at) }
+        let now = Resume { from: self.next, highest: self.highest, floor: self.floor, ..Resume::default() };
+        let rejected = waits.unwrap_or(self.next);
+        Resume { next: self.next, rejected, ..self.starts.front().map_or(now, |start| start.at) }
     }
 
     /// Takes the next stretch of lines. How many of its events are to leave, and how many were late.
@@ -151,7 +156,7 @@ impl Partition {
     ) -> (usize, usize) {
         let (all, rejected) = (block.heads.len(), self.rejected.len());
         let from = self.next;
-        let at = Resume { from, highest: self.highest, floor: self.floor, next: 0 };
+        let at = Resume { from, highest: self.highest, floor: self.floor, ..Resume::default() };
         self.starts.push_back(Start { block: number, at });
         let (mut taken, mut row, mut stragglers) = (0, 0, Vec::new());
         let mut dead = dead.into_iter().peekable();
@@ -265,7 +270,7 @@ impl Partition {
 
     fn reject(&mut self, offset: u64, kind: RejectedKind) {
         let reached = self.watermark();
-        if self.again.is_some_and(|again| reached < Some(again.taken)) {
+        if self.again.is_some_and(|again| offset < again.rejected) {
             return;
         }
         self.rejected.push_back(Rejected {
