@@ -147,12 +147,13 @@ impl Ingest {
         self.partitions[partition].redeclare(settings);
     }
 
-    /// From an offset of a partition on, events at or below `floor` are late.
-    pub fn mark(&mut self, partition: usize, offset: u64, floor: Timestamp) {
-        self.partitions[partition].mark(offset, floor);
+    /// From an offset of a partition on, events at or below `floor` are late; decision number `since`, more than any
+    /// before it, says so.
+    pub fn mark(&mut self, partition: usize, offset: u64, floor: Timestamp, since: u64) {
+        self.partitions[partition].mark(offset, floor, since);
     }
 
-    /// Whether the others wait for a partition.
+    /// Whether the others wait for a partition. An idle one gives no line before it is marked.
     pub fn set_idle(&mut self, partition: usize, idle: bool) {
         self.partitions[partition].idle = idle;
     }
@@ -177,9 +178,10 @@ impl Ingest {
         self.waiting
     }
 
-    /// Nothing more comes from a partition.
+    /// Nothing more comes from a partition. It also counts as idle, which can be undone where a later run goes on with it.
     pub fn end(&mut self, partition: usize) {
         self.partitions[partition].ended = true;
+        self.partitions[partition].idle = true;
     }
 
     /// What was counted so far.
@@ -232,16 +234,14 @@ impl Ingest {
     pub fn rejected(&mut self) -> Vec<Rejected> {
         let Some(watermark) = self.watermark() else { return Vec::new() };
         // The first partition that may still give a line at the watermark: what stands behind it there has to wait.
-        let open = self.partitions.iter().filter(|partition| !partition.ended);
-        let at_watermark =
-            open.filter(|partition| partition.idle || partition.watermark() <= Some(watermark));
-        let first = at_watermark.map(|partition| (partition.number, partition.stream)).min();
+        let may_give = |partition: &&Partition| !partition.idle && partition.watermark() <= Some(watermark);
+        let place = |partition: &Partition| (partition.since, partition.number, partition.stream);
+        let first = self.partitions.iter().filter(may_give).map(place).min();
         let mut out = Vec::new();
         for partition in &mut self.partitions {
             let may = |one: &Rejected| {
-                first.is_none_or(|first| {
-                    (one.reached, (one.partition, one.stream)) <= (Some(watermark), first)
-                })
+                let behind = first.is_some_and(|first| (one.since, one.partition, one.stream) > first);
+                one.reached < Some(watermark) || one.reached == Some(watermark) && !behind
             };
             let count = partition.rejected.partition_point(may);
             out.extend(partition.rejected.drain(..count));

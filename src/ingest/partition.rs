@@ -25,8 +25,10 @@ pub(super) struct Partition {
     pub(super) highest: Option<Timestamp>,
     /// Events at or below it are late, wherever the highest time is.
     floor: Option<Timestamp>,
-    /// Floors that are to be in force from an offset on, in the order of offsets.
-    marks: VecDeque<(u64, Timestamp)>,
+    /// The last decision about it that is in force.
+    pub(super) since: u64,
+    /// Floors that are to be in force from an offset on, in the order of offsets, each with the decision that says so.
+    marks: VecDeque<(u64, Timestamp, u64)>,
     pub(super) ended: bool,
     pub(super) idle: bool,
     /// What was taken before a restart, as long as it is read again.
@@ -84,6 +86,7 @@ impl Partition {
             flushes: settings.flushes,
             highest: None,
             floor: None,
+            since: 0,
             marks: VecDeque::new(),
             ended: false,
             idle: false,
@@ -111,13 +114,10 @@ impl Partition {
         self.again = taken.map(|taken| Again { below: at.next, taken, rejected: at.rejected });
     }
 
-    /// From an offset on, events at or below `floor` are late.
-    pub(super) fn mark(&mut self, offset: u64, floor: Timestamp) {
-        if offset <= self.next && self.marks.is_empty() {
-            self.floor = self.floor.max(Some(floor));
-        } else {
-            self.marks.push_back((offset, floor));
-        }
+    /// From an offset on, events at or below `floor` are late; decision number `since` says so.
+    pub(super) fn mark(&mut self, offset: u64, floor: Timestamp, since: u64) {
+        self.marks.push_back((offset, floor, since));
+        self.pass(self.next);
     }
 
     /// No event at or below it will be taken any more; none as long as any may come.
@@ -180,7 +180,7 @@ impl Partition {
 
     /// The next offset in a stretch that ends at `end` at which something else than an event stands or begins to hold.
     fn boundary(&self, end: u64, letter: Option<&DeadLetter>) -> Option<u64> {
-        let mark = self.marks.front().map(|(offset, _)| *offset);
+        let mark = self.marks.front().map(|(offset, ..)| *offset);
         let again = self.again.map(|again| again.below);
         let offsets = [mark, again, letter.map(|letter| letter.offset)];
         offsets.into_iter().flatten().min().filter(|&offset| offset < end)
@@ -188,8 +188,9 @@ impl Partition {
 
     /// What begins to hold at an offset.
     fn pass(&mut self, offset: u64) {
-        while let Some(&(_, floor)) = self.marks.front().filter(|(at, _)| *at <= offset) {
+        while let Some(&(_, floor, since)) = self.marks.front().filter(|(at, ..)| *at <= offset) {
             self.floor = self.floor.max(Some(floor));
+            self.since = since;
             self.marks.pop_front();
         }
         if self.again.is_some_and(|again| again.below <= offset) {
@@ -275,6 +276,7 @@ impl Partition {
         }
         self.rejected.push_back(Rejected {
             reached,
+            since: self.since,
             stream: self.stream,
             partition: self.number,
             offset,

@@ -264,12 +264,12 @@ impl Merger {
             Decision::Resume { stream, offset, floor } => {
                 self.set_idle(stream, false);
                 if let (Some(stream), Some(floor)) = (self.stream(stream), floor) {
-                    self.ingest.mark(stream, *offset, *floor);
+                    self.ingest.mark(stream, *offset, *floor, entry.sequence);
                 }
             }
             Decision::Heartbeat { stream, offset, floor } => {
                 if let Some(stream) = self.stream(stream) {
-                    self.ingest.mark(stream, *offset, *floor);
+                    self.ingest.mark(stream, *offset, *floor, entry.sequence);
                 }
             }
             Decision::Stream { stream, offset, floor, settings } => {
@@ -277,7 +277,7 @@ impl Merger {
                 if let Some(stream) = self.stream(stream) {
                     self.declare(stream, *offset, settings);
                     if let Some(floor) = floor {
-                        self.ingest.mark(stream, *offset, *floor);
+                        self.ingest.mark(stream, *offset, *floor, entry.sequence);
                     }
                 }
             }

@@ -12,7 +12,7 @@ use crossbeam_channel::bounded;
 use super::collect::collect;
 use super::decision::{Decision, Entry};
 use super::failure::Failure;
-use super::live::Declared;
+use super::live::{Declared, idle};
 use super::merger::{Merger, Taker};
 use super::progress::Progress;
 use super::replay::{Outputs, QUEUE_LEN, Remote, Summary, closed, sum};
@@ -149,6 +149,7 @@ impl Twin {
         // Who waits for whom says only when something leaves, which nobody sees here.
         let decisions = entries.iter().filter(|entry| !matches!(entry.decision, Decision::Idle { .. }));
         decisions.for_each(|entry| merger.decide(entry));
+        let idle = idle(&entries);
         let engines: Vec<Engine> = (0..shards)
             .map(|shard| Engine::new(Arc::clone(merger.set()), hasher.clone(), shard, shards))
             .collect();
@@ -166,7 +167,7 @@ impl Twin {
             let writer = scope.spawn(move || collect(&from_shards, &mut matches, &counted));
             let mut shards = Remote { shards: to_shards };
             let fed = Feed { merger: &mut merger, end, late: &mut late, dead_letters: &mut dead_letters }
-                .feed(lines, &mut shards, &progress);
+                .feed(lines, &idle, &mut shards, &progress);
             drop(shards);
             let counters: Vec<_> = running.into_iter().map(|shard| shard.join()).collect();
             match writer.join() {
@@ -193,7 +194,13 @@ struct Feed<'m, 'a> {
 }
 
 impl Feed<'_, '_> {
-    fn feed(mut self, lines: Vec<Lines>, shards: &mut Remote, progress: &Progress) -> Result<(), Failure> {
+    fn feed(
+        mut self,
+        lines: Vec<Lines>,
+        idle: &BTreeMap<String, u64>,
+        shards: &mut Remote,
+        progress: &Progress,
+    ) -> Result<(), Failure> {
         let end = self.end.take();
         if let Some(End { time, .. }) = &end {
             self.merger.set_end(time.unwrap_or(Timestamp::MIN));
@@ -233,6 +240,9 @@ impl Feed<'_, '_> {
                         ));
                     }
                     self.merger.ingest().end(*stream);
+                    // At the frontier, the service went on with all that were not idle.
+                    let goes_on = lines.end.is_some() && !idle.contains_key(&lines.name);
+                    self.merger.ingest().set_idle(*stream, !goes_on);
                     open.swap_remove(place);
                 }
             }

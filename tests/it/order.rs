@@ -46,13 +46,15 @@ fn expected(inputs: &[Input], bound: i64, marks: &[Mark]) -> Order {
         let mut highest: Option<i64> = None;
         for (offset, line) in (0..).zip(lines) {
             let behind = highest.and_then(|h| h.checked_sub(bound)?.checked_sub(1));
-            let marks = marks.iter().filter(|(input, from, _)| *input == partition && *from <= offset);
-            let watermark = behind.max(marks.map(|(_, _, floor)| floor.0).max());
+            let marks =
+                (1..).zip(marks).filter(|(_, (input, from, _))| *input == partition && *from <= offset);
+            let since = marks.clone().map(|(since, _)| since).max().unwrap_or(0);
+            let watermark = behind.max(marks.map(|(_, (_, _, floor))| floor.0).max());
             let partition = partition as u32;
             match line {
-                None => aside.push((watermark, partition, *stream, offset, false)),
+                None => aside.push((watermark, since, partition, *stream, offset, false)),
                 Some(time) if Some(*time) <= watermark => {
-                    aside.push((watermark, partition, *stream, offset, true));
+                    aside.push((watermark, since, partition, *stream, offset, true));
                 }
                 Some(time) => {
                     order.taken.push((*time, Position { stream: *stream, partition, offset }));
@@ -65,7 +67,9 @@ fn expected(inputs: &[Input], bound: i64, marks: &[Mark]) -> Order {
     aside.sort();
     order.aside = aside
         .into_iter()
-        .map(|(watermark, partition, _, offset, late)| (late, watermark, partition, offset))
+        .map(|(watermark, _, partition, _, offset, late): (_, u64, _, _, _, _)| {
+            (late, watermark, partition, offset)
+        })
         .collect();
     order
 }
@@ -144,10 +148,8 @@ fn interrupted(inputs: &[Input], bound: i64, steps: &[(usize, usize, u8)]) -> (O
                 let (points, frontier) = (merge.resume_points(), merge.frontier());
                 merge = ingest(&streams, bound, usize::MAX);
                 merge.resume(&points, frontier);
-                for (input, offset, floor) in &marks {
-                    if *offset >= points[*input].from {
-                        merge.mark(*input, *offset, *floor);
-                    }
+                for (since, (input, offset, floor)) in (1..).zip(&marks) {
+                    merge.mark(*input, *offset, *floor, since);
                 }
                 for (input, at) in points.iter().enumerate() {
                     merge.set_idle(input, silent[input]);
@@ -162,7 +164,7 @@ fn interrupted(inputs: &[Input], bound: i64, steps: &[(usize, usize, u8)]) -> (O
                 merge.set_idle(input, false);
                 if let Some(floor) = merge.frontier() {
                     marks.push((input, read[input] as u64, floor));
-                    merge.mark(input, read[input] as u64, floor);
+                    merge.mark(input, read[input] as u64, floor, marks.len() as u64);
                 }
             }
             let to = (read[input] + lines).min(inputs[input].1.len());
@@ -176,7 +178,7 @@ fn interrupted(inputs: &[Input], bound: i64, steps: &[(usize, usize, u8)]) -> (O
             merge.set_idle(input, false);
             if let Some(floor) = merge.frontier() {
                 marks.push((input, *from as u64, floor));
-                merge.mark(input, *from as u64, floor);
+                merge.mark(input, *from as u64, floor, marks.len() as u64);
             }
         }
         push(&mut merge, input, *from, inputs[input].1.len());

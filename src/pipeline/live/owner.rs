@@ -186,7 +186,8 @@ impl Owner {
             let decision = Decision::Stream {
                 stream: name.clone(),
                 offset: self.merger.streams()[stream].next,
-                floor: self.merger.ingest().frontier(),
+                // What was late stays late, however long the new bound is.
+                floor: self.merger.ingest().frontier().max(self.merger.ingest().watermark_of(stream)),
                 settings: declaration.clone(),
             };
             self.decide("config", decision).map_err(Failure::Decision)?;
