@@ -164,12 +164,17 @@ impl Owner {
         }
     }
 
-    /// Passes on what may leave.
-    pub(super) fn go_on(&mut self) -> Result<(), Failure> {
-        self.merger.run(&mut self.shards)?;
-        self.pass_rejected()?;
+    /// Passes on what may leave, and tells how far everything has come.
+    fn go_on(&mut self) -> Result<(), Failure> {
+        self.pass_on()?;
         self.publish(None);
         Ok(())
+    }
+
+    /// Passes on what may leave. In recovery nobody is told: how far it has come does not yet fit the decisions.
+    pub(super) fn pass_on(&mut self) -> Result<(), Failure> {
+        self.merger.run(&mut self.shards)?;
+        self.pass_rejected()
     }
 
     /// Takes note of how streams are to be read from now on, where that has changed.

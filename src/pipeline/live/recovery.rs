@@ -257,7 +257,7 @@ impl Owner {
                     open.swap_remove(place);
                 }
             }
-            self.go_on()?;
+            self.pass_on()?;
         }
         for first in untaken {
             let stream = first.stream;
@@ -266,10 +266,10 @@ impl Owner {
                 let record = record.map_err(|error| Failure::Journal("an event log", error))?;
                 lines += u64::from(record.count);
                 self.merger.lines(stream, record.first, record.body).map_err(Failure::Full)?;
-                self.go_on()?;
+                self.pass_on()?;
             }
         }
-        self.go_on()?;
+        self.pass_on()?;
         Ok(lines)
     }
 }
