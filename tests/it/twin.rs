@@ -260,7 +260,13 @@ impl Round {
         }
         let tag = known.header("etag");
         if random.chance(25) {
-            let body = format!("{{\"paused\":{}}}", random.chance(60));
+            let body = match random.chance(40) {
+                true => format!("{{\"paused\":{}}}", random.chance(60)),
+                false => format!(
+                    "{{\"suppress\":{}}}",
+                    random.pick(&["null", "\"20ms\"", "\"300ms\"", "\"2s\"", "\"1h\""])
+                ),
+            };
             let headers = [("content-type", "application/merge-patch+json"), ("if-match", tag)];
             return self.service.send("PATCH", &path, &headers, body).status == 200;
         }

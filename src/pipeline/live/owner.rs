@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 
 use super::super::decision::{Change, Decision, Entry, OldState, Properties, StreamDeclaration, What};
 use super::super::failure::Failure;
-use super::super::merger::{Merger, Taker, plan_of};
+use super::super::merger::{Merger, Taker, Was, plan_of};
 use super::super::registry::{Pattern, Registry};
 use super::super::shard::{Cut, Step};
 use super::checkpoint::{self, Cut as Checkpoint, Done, Installed, Part};
@@ -495,7 +495,8 @@ impl Owner {
         for (number, name, version, is_retired) in set.installed() {
             let id = self.registry.version(name, version).map_or(u64::MAX, |version| version.id);
             ids[number as usize] = id;
-            versions.push(Installed { id, name: name.to_owned(), version, is_retired });
+            let was = Was { is_retired, suppress: set.suppressed(number) };
+            versions.push(Installed { id, name: name.to_owned(), version, was });
         }
         let cut = Checkpoint {
             frontier: None,

@@ -7,9 +7,9 @@ use tracing::{info, warn};
 
 use super::super::decision::{Decision, Entry, StreamDeclaration, What};
 use super::super::failure::Failure;
-use super::super::merger::plan_of;
+use super::super::merger::{Was, plan_of};
 use super::super::registry::Registry;
-use super::checkpoint::{Cut, Installed, Saved};
+use super::checkpoint::{Cut, Installed, SENT, Saved};
 use super::handle::Arrival;
 use super::owner::Owner;
 use crate::engine::{Engine, KeyState, PatternSet};
@@ -130,7 +130,8 @@ impl Found {
     pub(super) fn restore(&self, set: &PatternSet, engines: &mut [Engine]) -> Result<(), Failure> {
         let number =
             |installed: &Installed| Some((installed.id, set.number(&installed.name, installed.version)?));
-        let numbers: BTreeMap<u64, u32> = self.cut.versions.iter().filter_map(number).collect();
+        let sent = (SENT, KeyState::SENT);
+        let numbers: BTreeMap<u64, u32> = self.cut.versions.iter().filter_map(number).chain([sent]).collect();
         for engine in engines.iter_mut() {
             engine.resume(&self.cut.engine);
         }
@@ -153,10 +154,10 @@ impl Found {
     }
 
     /// The versions that were installed, as plans.
-    pub(super) fn versions(&self, registry: &Registry) -> Vec<(Plan, u64, bool)> {
+    pub(super) fn versions(&self, registry: &Registry) -> Vec<(Plan, u64, Was)> {
         let installed = |installed: &Installed| {
             let version = registry.version(&installed.name, installed.version)?;
-            Some((plan_of(&version.source, &installed.name)?, installed.version, installed.is_retired))
+            Some((plan_of(&version.source, &installed.name)?, installed.version, installed.was))
         };
         self.cut.versions.iter().filter_map(installed).collect()
     }
