@@ -13,6 +13,7 @@
 
 mod carried;
 mod changed;
+mod cold;
 mod condition;
 mod deadlines;
 mod gate;
@@ -40,6 +41,7 @@ mod store;
 mod table;
 mod truths;
 
+pub use cold::Spill;
 pub use life::{Differs, Life};
 pub use matched::{Kind, MatchSink, MatchView, Order};
 pub use saved::Damaged;

@@ -65,8 +65,12 @@ pub(super) struct Piece {
     pub(super) signal: Option<Signal>,
 }
 
-/// Runs a shard: each step gives one piece or several.
-pub(super) fn run(mut engine: Engine, steps: &Receiver<Step>, to: &Sender<Piece>) -> Counters {
+/// Runs a shard: each step gives one piece or several. Why it could not go on, if so: then its last batch has no end.
+pub(super) fn run(
+    mut engine: Engine,
+    steps: &Receiver<Step>,
+    to: &Sender<Piece>,
+) -> Result<Counters, String> {
     let mut pieces = Pieces { piece: Piece::default(), to, gone: false };
     for step in steps {
         match step {
@@ -85,13 +89,18 @@ pub(super) fn run(mut engine: Engine, steps: &Receiver<Step>, to: &Sender<Piece>
             }
             Step::Finish => engine.finish(&mut pieces),
         }
+        if let Some(why) = engine.lost() {
+            pieces.piece.signal = None;
+            pieces.send();
+            return Err(why.to_owned());
+        }
         pieces.piece.ends_batch = true;
         pieces.send();
         if pieces.gone {
             break;
         }
     }
-    engine.counters()
+    Ok(engine.counters())
 }
 
 impl Engine {

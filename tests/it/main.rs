@@ -8,6 +8,7 @@
 
 mod api_patterns;
 mod cli;
+mod cold;
 mod config;
 mod conformance;
 mod differential;

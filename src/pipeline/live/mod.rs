@@ -6,6 +6,7 @@
 //! (`output`). All channels are bounded: where one thread is slow, posting is refused for a while.
 
 mod checkpoint;
+mod cold;
 mod handle;
 mod mark;
 mod options;
