@@ -1,5 +1,6 @@
 //! HTTP: one file per resource. Everything answers JSON; what goes wrong is a problem document.
 
+mod body;
 mod events;
 mod health;
 mod matches;
@@ -11,8 +12,12 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::routing::{get, post};
+use tokio::sync::Semaphore;
 
 use crate::pipeline::live::Handle;
+
+/// Bodies of events that are unpacked and decoded at once.
+const INTAKES_MAX: usize = 16;
 
 /// What routes need.
 #[derive(Clone)]
@@ -21,6 +26,8 @@ pub struct Api(Arc<Inner>);
 struct Inner {
     live: Handle,
     limits: Limits,
+    /// Bodies of events that are unpacked and decoded at once.
+    intakes: Semaphore,
 }
 
 /// How much a request may bring.
@@ -37,7 +44,7 @@ pub struct Limits {
 /// The routes over a running service.
 pub fn router(live: Handle, limits: Limits) -> Router {
     let bytes = limits.body_bytes;
-    let api = Api(Arc::new(Inner { live, limits }));
+    let api = Api(Arc::new(Inner { live, limits, intakes: Semaphore::new(INTAKES_MAX) }));
     Router::new()
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 
+use crate::journal::JournalError;
 use crate::pattern::diagnostic::Diagnostics;
 use crate::pattern::render::Source;
 use crate::pipeline::live::{NotAppended, Refusal};
@@ -89,8 +90,12 @@ impl IntoResponse for Problem {
 
 impl From<NotAppended> for Problem {
     fn from(why: NotAppended) -> Problem {
-        let (status, code, retry_after) = match why {
+        let (status, code, retry_after) = match &why {
             NotAppended::NoStream => (StatusCode::NOT_FOUND, "no-such-stream", None),
+            NotAppended::OtherBody => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key", None),
+            NotAppended::Storage(error) if matches!(**error, JournalError::TooLarge { .. }) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", None)
+            }
             NotAppended::Full => (StatusCode::SERVICE_UNAVAILABLE, "busy", Some(1)),
             NotAppended::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", Some(5)),
             NotAppended::Storage(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage", Some(5)),

@@ -80,6 +80,9 @@ fn options(settings: &Settings) -> Options {
         max_buffered_events: settings.engine.max_buffered_events,
         max_patterns: settings.engine.max_patterns,
         segment_bytes: settings.data.segment_size.0,
+        idempotency_keys: settings.data.idempotency_keys,
+        retain_bytes: settings.data.retain_bytes.0,
+        retain_time: settings.data.retain_time,
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::decision::{Change, Decision, Entry, OldState, StreamDeclaration, What};
 use super::failure::Failure;
+use super::live::Preparation;
 use super::shard::Cut;
 use crate::engine::PatternSet;
 use crate::event::decode::{Decoded, Decoder};
@@ -131,14 +132,40 @@ impl Merger {
 
     /// Takes lines that are durable.
     pub(super) fn lines(&mut self, stream: usize, first: u64, lines: Vec<u8>) -> Result<(), BufferFull> {
+        let position = Position { stream: stream as u32, partition: 0, offset: 0 };
+        let mut decoded = self.streams[stream].decoder.decode(lines, position);
+        self.prepare(&mut decoded);
+        self.decoded(stream, first, decoded)
+    }
+
+    /// Takes lines that are durable and were decoded as [`Merger::preparation`] says, now or before, numbered from 0.
+    pub(super) fn decoded(
+        &mut self,
+        stream: usize,
+        first: u64,
+        mut decoded: Decoded,
+    ) -> Result<(), BufferFull> {
+        decoded.number_from(first);
         let at = &mut self.streams[stream];
-        let position = Position { stream: stream as u32, partition: 0, offset: first };
-        let mut decoded = at.decoder.decode(lines, position);
         at.next = first + decoded.lines;
         at.counts.events += decoded.block.heads.len() as u64;
         at.counts.dead_letters += decoded.dead.len() as u64;
-        self.prepare(&mut decoded);
         self.ingest.push(stream, decoded)
+    }
+
+    /// Which patterns lines are prepared for: it grows with each change.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// How lines are prepared at the moment.
+    pub(super) fn preparation(&self) -> Preparation {
+        Preparation {
+            epoch: self.epoch,
+            set: Arc::clone(&self.set),
+            hasher: self.hasher.clone(),
+            decoders: self.streams.iter().map(|stream| stream.decoder.clone()).collect(),
+        }
     }
 
     fn prepare(&self, decoded: &mut Decoded) {

@@ -6,6 +6,8 @@
 //! (`output`). All channels are bounded: where one thread is slow, posting is refused for a while.
 
 mod handle;
+mod idempotency;
+mod intake;
 mod options;
 mod output;
 mod owner;
@@ -15,6 +17,8 @@ mod start;
 mod status;
 
 pub use handle::{Appended, Handle, NotAppended};
+pub(super) use intake::Preparation;
+pub use intake::Intake;
 pub use options::{Options, Silence, StreamOptions};
 pub use request::{ChangeRequest, Decided, Effective, Refusal};
 pub use start::{Live, StartError};

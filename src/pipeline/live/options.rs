@@ -22,6 +22,12 @@ pub struct Options {
     pub max_patterns: usize,
     /// The size at which a new file of a log is begun, in bytes.
     pub segment_bytes: u64,
+    /// How many keys that make retries safe are remembered of each stream.
+    pub idempotency_keys: usize,
+    /// How much of the event log of a stream is kept beyond what recovery needs, in bytes.
+    pub retain_bytes: u64,
+    /// How long it is kept beyond what recovery needs.
+    pub retain_time: Duration,
 }
 
 /// A stream whose events are posted.

@@ -21,10 +21,13 @@ use crate::engine::PatternSet;
 use crate::event::record::StreamSettings;
 use crate::event::{Batch, Timestamp};
 use crate::ingest::RejectedKind;
-use crate::journal::{Journal, NewRecord};
+use crate::journal::{Journal, NewRecord, Retention};
 
 /// How often silence is looked at.
 const TICK: Duration = Duration::from_millis(20);
+
+/// How often is looked for events that need not be kept any more.
+const RETAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// From so many bytes of lines on, the order is made before more is taken.
 const INTAKE_BYTES: usize = 4 << 20;
@@ -39,6 +42,17 @@ pub(super) struct Owner {
     pub(super) rejects: Sender<Reject>,
     pub(super) streams: Vec<Watched>,
     pub(super) shared: Arc<Shared>,
+    /// Which patterns posted lines are prepared for.
+    pub(super) epoch: u64,
+    /// How much of the event logs is kept, and when that was looked at.
+    pub(super) retention: (Keep, Instant),
+}
+
+/// How much of an event log is kept beyond what recovery needs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Keep {
+    pub(super) bytes: u64,
+    pub(super) time: Duration,
 }
 
 /// A stream as the owner watches it.
@@ -89,10 +103,10 @@ impl Owner {
             select! {
                 recv(arrivals) -> arrival => {
                     let Ok(arrival) = arrival else { return Ok(()) };
-                    let mut bytes = arrival.lines.len();
+                    let mut bytes = arrival.decoded.block.text.len();
                     self.arrive(arrival)?;
                     while bytes < INTAKE_BYTES && let Ok(arrival) = arrivals.try_recv() {
-                        bytes += arrival.lines.len();
+                        bytes += arrival.decoded.block.text.len();
                         self.arrive(arrival)?;
                     }
                 }
@@ -109,19 +123,24 @@ impl Owner {
             }
             self.silence()?;
             self.go_on()?;
+            self.retain();
         }
     }
 
     /// Passes on what may leave.
     pub(super) fn go_on(&mut self) -> Result<(), Failure> {
         self.merger.run(&mut self.shards)?;
+        if self.epoch != self.merger.epoch() {
+            self.epoch = self.merger.epoch();
+            self.shared.preparing.set(self.merger.preparation());
+        }
         self.pass_rejected()?;
         self.publish(None);
         Ok(())
     }
 
     fn arrive(&mut self, arrival: Arrival) -> Result<(), Failure> {
-        let Arrival { stream, first, lines } = arrival;
+        let Arrival { stream, first, decoded } = arrival;
         self.streams[stream].heard = now();
         if self.merger.streams()[stream].is_idle {
             let floor = self.merger.ingest().frontier();
@@ -129,7 +148,7 @@ impl Owner {
             self.decide("sequor", Decision::Resume { stream: name, offset: first, floor })
                 .map_err(Failure::Decision)?;
         }
-        self.merger.lines(stream, first, lines).map_err(Failure::Full)
+        self.merger.decoded(stream, first, decoded).map_err(Failure::Full)
     }
 
     /// Takes partitions out of the minimum that have been silent for long.
@@ -144,6 +163,22 @@ impl Owner {
             self.decide("sequor", idle).map_err(Failure::Decision)?;
         }
         Ok(())
+    }
+
+    /// Lets go of old events that recovery does not need.
+    fn retain(&mut self) {
+        let (keep, looked) = &mut self.retention;
+        if looked.elapsed() < RETAIN_EVERY {
+            return;
+        }
+        *looked = now();
+        let keep_since = system_time().checked_sub(keep.time);
+        let policy = Retention { bytes_max: Some(keep.bytes), keep_since };
+        for (stream, log) in self.shared.streams.values() {
+            // Recovery reads a log from its first line.
+            let needed_from = log.first();
+            self.shared.retain(*stream, policy, needed_from);
+        }
     }
 
     /// Whether nothing would change if a stream no longer counted: it is the only one, and time would stand still, or
@@ -366,9 +401,13 @@ pub(super) fn now() -> Instant {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the control log tells people when it was; nothing depends on it"
+    reason = "the control log tells people when it was, and retention is by the clock; no output depends on it"
 )]
+fn system_time() -> SystemTime {
+    SystemTime::now()
+}
+
 fn wall_clock() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = system_time().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

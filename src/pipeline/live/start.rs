@@ -20,15 +20,15 @@ use super::super::merger::Merger;
 use super::super::progress::Progress;
 use super::super::shard;
 use super::handle::{Handle, Shared};
+use super::idempotency::Keys;
+use super::intake::Preparing;
 use super::options::Options;
 use super::output::{Matches, OutputLog, log_rejected};
-use super::owner::{Owner, Shards, Watched, now};
+use super::owner::{Keep, Owner, Shards, Watched, now};
 use super::recovery::{declared, entries};
 use super::request::Request;
 use super::status::Status;
 use crate::engine::Engine;
-use crate::event::Schema;
-use crate::event::decode::Decoder;
 use crate::event::key::KeyHasher;
 use crate::journal::commit::{GroupCommit, Limits};
 use crate::journal::{self, Journal, JournalError, NewRecord, Opened};
@@ -148,21 +148,20 @@ impl Live {
             collect(&from_shards, &mut matches, &Progress::default())
         };
         others.push(named("collect", collecting).map_err(io)?);
-        let checks = wanted
-            .iter()
-            .map(|stream| Decoder::new(&Schema::default(), &stream.declaration.settings()))
-            .collect();
         let (rejects, from_owner) = bounded(ARRIVALS_LEN);
         let rejecting = move || log_rejected(rejected, &from_owner, &(Box::new(|_, _| {}) as _));
         others.push(named("rejected", rejecting).map_err(io)?);
 
         let events = GroupCommit::start("events", journals, Limits::default()).map_err(io)?;
+        let keys = logs.iter().map(|log| Ok(Arc::new(Keys::of(log, options.idempotency_keys)?)));
+        let keys = keys.collect::<Result<_, _>>().map_err(StartError::Journal)?;
         let (arrivals, arriving) = bounded(ARRIVALS_LEN);
         let (requests, wishes) = bounded(REQUESTS_LEN);
         let shared = Arc::new(Shared {
             events: events.submitter(),
             streams: places.map(|(name, place)| (name, place)).collect::<BTreeMap<_, _>>(),
-            checks,
+            keys,
+            preparing: Preparing::new(merger.preparation()),
             has_ended: AtomicBool::new(false),
             ended: Notify::new(),
             arrivals,
@@ -181,6 +180,8 @@ impl Live {
             rejects,
             streams: wanted.into_iter().map(|options| Watched { options, heard: now() }).collect(),
             shared: Arc::clone(&shared),
+            epoch: 0,
+            retention: (Keep { bytes: options.retain_bytes, time: options.retain_time }, now()),
         };
         owner.recover(&known, logs).map_err(StartError::Recovery)?;
         let ends = Ends(Arc::clone(&shared));
