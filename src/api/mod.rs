@@ -1,9 +1,11 @@
 //! HTTP: one file per resource. Everything answers JSON; what goes wrong is a problem document.
 
 mod body;
+mod dead_letters;
 mod events;
 mod health;
 mod matches;
+mod page;
 mod patterns;
 mod problem;
 mod streams;
@@ -28,6 +30,7 @@ struct Inner {
     limits: Limits,
     /// Bodies of events that are unpacked and decoded at once.
     intakes: Semaphore,
+    sse_clients: Arc<Semaphore>,
 }
 
 /// How much a request may bring.
@@ -39,12 +42,15 @@ pub struct Limits {
     pub line_bytes: usize,
     /// The longest pattern text, in bytes.
     pub pattern_bytes: usize,
+    /// Streams of matches that may be open at once.
+    pub sse_clients: usize,
 }
 
 /// The routes over a running service.
 pub fn router(live: Handle, limits: Limits) -> Router {
     let bytes = limits.body_bytes;
-    let api = Api(Arc::new(Inner { live, limits, intakes: Semaphore::new(INTAKES_MAX) }));
+    let sse_clients = Arc::new(Semaphore::new(limits.sse_clients));
+    let api = Api(Arc::new(Inner { live, limits, intakes: Semaphore::new(INTAKES_MAX), sse_clients }));
     Router::new()
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
@@ -54,6 +60,9 @@ pub fn router(live: Handle, limits: Limits) -> Router {
         .route("/v1/patterns", get(patterns::list).post(patterns::create))
         .route("/v1/patterns/{name}", get(patterns::get).put(patterns::put).delete(patterns::delete))
         .route("/v1/matches", get(matches::list))
+        .route("/v1/matches/stream", get(matches::follow))
+        .route("/v1/dead-letters", get(dead_letters::list))
+        .route("/v1/dead-letters/{sequence}/redrive", post(dead_letters::redrive))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(axum::extract::DefaultBodyLimit::max(bytes))

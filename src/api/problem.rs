@@ -1,6 +1,7 @@
 //! What goes wrong, as problem documents (RFC 9457).
 
 use axum::Json;
+use axum::extract::rejection::QueryRejection;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -48,6 +49,16 @@ impl Problem {
         }
     }
 
+    /// Something that nobody asked for went wrong.
+    pub(super) fn defect(why: impl std::fmt::Display) -> Problem {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", why.to_string())
+    }
+
+    /// Too much at once: later it may go.
+    pub(super) fn busy(code: &str, detail: &str) -> Problem {
+        Problem { retry_after: Some(1), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
+    }
+
     /// What is wrong with a pattern text.
     pub(super) fn of_text(text: &str, diagnostics: &Diagnostics) -> Problem {
         let source = Source::new("pattern", text);
@@ -85,6 +96,12 @@ impl IntoResponse for Problem {
             headers.insert(header::RETRY_AFTER, seconds.into());
         }
         response
+    }
+}
+
+impl From<QueryRejection> for Problem {
+    fn from(why: QueryRejection) -> Problem {
+        Problem::new(StatusCode::BAD_REQUEST, "invalid-query", why.body_text())
     }
 }
 

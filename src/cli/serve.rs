@@ -57,6 +57,7 @@ fn serve(settings: &Settings, live: &Live) -> io::Result<()> {
         body_bytes: settings.server.max_body.0 as usize,
         line_bytes: settings.server.max_line.0 as usize,
         pattern_bytes: settings.server.max_pattern_text.0 as usize,
+        sse_clients: settings.server.max_sse_clients,
     };
     let router = api::router(live.handle().clone(), limits);
     let done = runtime.block_on(async {
@@ -120,4 +121,5 @@ async fn told_to_stop(live: Handle) {
         () = terminated => {}
         () = live.ended() => {}
     }
+    live.leave();
 }

@@ -33,6 +33,9 @@ pub(super) struct Shared {
     /// Whether the owner has ended, and who waits for that.
     pub(super) has_ended: AtomicBool,
     pub(super) ended: Notify,
+    /// Whether the service is about to stop, and who waits for matches.
+    pub(super) is_leaving: AtomicBool,
+    pub(super) matched: Arc<Notify>,
     pub(super) arrivals: Sender<Arrival>,
     pub(super) requests: Sender<Request>,
     pub(super) status: RwLock<Arc<Status>>,
@@ -203,6 +206,22 @@ impl Handle {
     /// The log of matches and timeouts: a line each.
     pub fn matches(&self) -> &Tail {
         &self.0.matches
+    }
+
+    /// Waits until there may be more matches, from now on.
+    pub fn matched(&self) -> impl Future<Output = ()> + Send + use<> {
+        Arc::clone(&self.0.matched).notified_owned()
+    }
+
+    /// Ends what would go on for ever: the service is about to stop.
+    pub fn leave(&self) {
+        self.0.is_leaving.store(true, Relaxed);
+        self.0.matched.notify_waiters();
+    }
+
+    /// Whether the service is about to stop.
+    pub fn is_leaving(&self) -> bool {
+        self.0.is_leaving.load(Relaxed)
     }
 
     /// The log of late events and dead letters: a line each.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
+use tokio::sync::Notify;
 
 use super::super::collect::Output;
 use super::super::shard::{Cut, Signal};
@@ -123,14 +124,22 @@ impl Again {
 pub(super) struct Matches {
     log: OutputLog,
     barriers: Barriers,
+    /// Who waits for matches.
+    told: Arc<Notify>,
 }
 
 /// Who is told where the log stands at a barrier.
 pub(super) type Barriers = Box<dyn Fn(u64, u64) + Send>;
 
 impl Matches {
-    pub(super) fn new(log: OutputLog, barriers: Barriers) -> Matches {
-        Matches { log, barriers }
+    pub(super) fn new(log: OutputLog, barriers: Barriers, told: Arc<Notify>) -> Matches {
+        Matches { log, barriers, told }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.log.sync()?;
+        self.told.notify_waiters();
+        Ok(())
     }
 
     fn cut(&mut self, _: &Arc<Cut>) {}
@@ -146,7 +155,7 @@ impl Output for Matches {
         match signal {
             Signal::Cut(cut) => self.cut(cut),
             Signal::Barrier(number) => {
-                self.log.sync()?;
+                self.sync()?;
                 (self.barriers)(*number, self.log.next());
             }
         }
@@ -154,7 +163,7 @@ impl Output for Matches {
     }
 
     fn pause(&mut self) -> io::Result<()> {
-        self.log.sync()
+        self.sync()
     }
 }
 

@@ -143,8 +143,10 @@ impl Live {
             };
             others.push(named("shard", run).map_err(io)?);
         }
+        let matched = Arc::new(Notify::new());
+        let told = Arc::clone(&matched);
         let collecting = move || {
-            let mut matches = Matches::new(matches, Box::new(|_, _| {}));
+            let mut matches = Matches::new(matches, Box::new(|_, _| {}), told);
             collect(&from_shards, &mut matches, &Progress::default())
         };
         others.push(named("collect", collecting).map_err(io)?);
@@ -164,6 +166,8 @@ impl Live {
             preparing: Preparing::new(merger.preparation()),
             has_ended: AtomicBool::new(false),
             ended: Notify::new(),
+            is_leaving: AtomicBool::new(false),
+            matched,
             arrivals,
             requests,
             status: RwLock::new(Arc::new(Status::default())),
