@@ -10,7 +10,7 @@ use super::problem::Problem;
 use crate::event::decode::too_long_line;
 
 /// How much is unpacked before it is known how much it is in all, in bytes.
-const UNPACKED_UNSEEN: usize = 8 << 20;
+const UNPACKED_UNSEEN: usize = 4 << 20;
 
 /// The window of zstd is at most 8 MiB large, as its format recommends to decoders.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
@@ -89,7 +89,8 @@ impl Packing {
             let detail = format!("the body cannot be unpacked: {error}");
             Problem::new(StatusCode::BAD_REQUEST, "invalid-encoding", detail)
         };
-        let mut unpacked = Vec::new();
+        // Growing would hold it twice; what is not written to takes no memory.
+        let mut unpacked = Vec::with_capacity(UNPACKED_UNSEEN + 64);
         let mut reader = self.reader(body).map_err(broken)?;
         reader.by_ref().take(UNPACKED_UNSEEN as u64).read_to_end(&mut unpacked).map_err(broken)?;
         if unpacked.len() == UNPACKED_UNSEEN {
@@ -195,7 +196,9 @@ mod tests {
 
     #[test]
     fn what_is_packed_is_unpacked_up_to_the_limit() {
-        for length in [0, 5, UNPACKED_UNSEEN - 1, UNPACKED_UNSEEN, UNPACKED_UNSEEN + 1, UNPACKED_UNSEEN + 9999] {
+        for length in
+            [0, 5, UNPACKED_UNSEEN - 1, UNPACKED_UNSEEN, UNPACKED_UNSEEN + 1, UNPACKED_UNSEEN + 9999]
+        {
             let bytes: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
             let zstd = zstd::bulk::compress(&bytes, 1).unwrap();
             for (packing, packed) in [(Packing::Gzip, gzip(&bytes)), (Packing::Zstd, zstd)] {

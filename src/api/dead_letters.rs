@@ -78,7 +78,8 @@ pub(super) async fn list(
     let log = api.0.live.rejected().clone();
     let take = move |sequence, meta: &[u8], line: &[u8]| {
         let meta: Meta = serde_json::from_slice(meta).ok()?;
-        let is = |wanted: &Option<String>, there: &str| wanted.as_deref().is_none_or(|wanted| wanted == there);
+        let is =
+            |wanted: &Option<String>, there: &str| wanted.as_deref().is_none_or(|wanted| wanted == there);
         if !is(&stream, &meta.stream) || !is(&kind, &meta.kind) {
             return None;
         }

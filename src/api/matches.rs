@@ -99,9 +99,8 @@ impl Filter {
                 parts.into_iter().map(|(name, value)| (name, Part::Json(value))).collect()
             }
             Some(text) => {
-                let (name, value) = text
-                    .split_once('=')
-                    .ok_or_else(|| wrong("`key` is a JSON object, or `name=value`"))?;
+                let (name, value) =
+                    text.split_once('=').ok_or_else(|| wrong("`key` is a JSON object, or `name=value`"))?;
                 BTreeMap::from([(name.to_owned(), Part::Written(value.to_owned()))])
             }
         };
@@ -118,7 +117,8 @@ impl Filter {
             return true;
         }
         let Ok(line) = serde_json::from_slice::<Line<'_>>(line) else { return false };
-        let is = |wanted: &Option<String>, there: &str| wanted.as_deref().is_none_or(|wanted| wanted == there);
+        let is =
+            |wanted: &Option<String>, there: &str| wanted.as_deref().is_none_or(|wanted| wanted == there);
         is(&self.pattern, &line.pattern)
             && is(&self.kind, &line.kind)
             && self.from.is_none_or(|from| line.end >= from)
@@ -229,11 +229,7 @@ impl Client {
 }
 
 /// The next lines that are wanted, not many, and where to read on.
-fn ahead(
-    log: &Tail,
-    filter: &Filter,
-    from: u64,
-) -> Result<(VecDeque<(u64, String)>, u64), JournalError> {
+fn ahead(log: &Tail, filter: &Filter, from: u64) -> Result<(VecDeque<(u64, String)>, u64), JournalError> {
     let (mut lines, mut bytes, mut next) = (VecDeque::new(), 0, from);
     for record in log.reader(from)? {
         let record = record?;

@@ -39,9 +39,8 @@ pub(super) fn page<T>(
     mut take: impl FnMut(u64, &[u8], &[u8]) -> Option<T>,
 ) -> Result<Page<T>, JournalError> {
     let (mut items, mut seen, mut bytes) = (Vec::new(), 0, 0);
-    let is_enough = |items: usize, seen: usize, bytes: usize| {
-        items >= limit || seen >= LINES_MAX || bytes >= BYTES_MAX
-    };
+    let is_enough =
+        |items: usize, seen: usize, bytes: usize| items >= limit || seen >= LINES_MAX || bytes >= BYTES_MAX;
     if direction == Direction::Newest {
         let before = cursor.unwrap_or(u64::MAX).min(log.next());
         for record in log.backward(before) {

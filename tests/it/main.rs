@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails, and says what it skips"
 )]
 
+mod api_data;
 mod cli;
 mod config;
 mod conformance;
@@ -29,6 +30,7 @@ mod powerloss;
 mod rare;
 mod saved;
 mod scenarios;
+mod serving;
 mod sets;
 mod state;
 mod stepwise;

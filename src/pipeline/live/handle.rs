@@ -103,11 +103,7 @@ impl Handle {
 
     /// Appends lines to their stream. `reply` is called once they are durable or could not be written; it has to be quick. Of
     /// what is refused nothing happens.
-    pub fn append(
-        &self,
-        intake: Intake,
-        reply: impl FnOnce(Result<Appended, NotAppended>) + Send + 'static,
-    ) {
+    pub fn append(&self, intake: Intake, reply: impl FnOnce(Result<Appended, NotAppended>) + Send + 'static) {
         let Intake { stream, count, rejected, record, decoded, key } = intake;
         let shared = &self.0;
         let settle: Box<dyn FnOnce(Result<Appended, NotAppended>) + Send> = match key {

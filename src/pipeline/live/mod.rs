@@ -17,8 +17,8 @@ mod start;
 mod status;
 
 pub use handle::{Appended, Handle, NotAppended};
-pub(super) use intake::Preparation;
 pub use intake::Intake;
+pub(super) use intake::Preparation;
 pub use options::{Options, Silence, StreamOptions};
 pub use request::{ChangeRequest, Decided, Effective, Refusal};
 pub use start::{Live, StartError};
