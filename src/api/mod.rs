@@ -5,6 +5,7 @@ mod dead_letters;
 mod events;
 mod health;
 mod matches;
+mod metrics;
 mod page;
 mod patterns;
 mod problem;
@@ -16,6 +17,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 
+use self::metrics::Metrics;
 use crate::pipeline::live::Handle;
 
 /// Bodies of events that are unpacked and decoded at once.
@@ -31,6 +33,7 @@ struct Inner {
     /// Bodies of events that are unpacked and decoded at once.
     intakes: Semaphore,
     sse_clients: Arc<Semaphore>,
+    metrics: Metrics,
 }
 
 /// How much a request may bring.
@@ -50,11 +53,15 @@ pub struct Limits {
 pub fn router(live: Handle, limits: Limits) -> Router {
     let bytes = limits.body_bytes;
     let sse_clients = Arc::new(Semaphore::new(limits.sse_clients));
-    let api = Api(Arc::new(Inner { live, limits, intakes: Semaphore::new(INTAKES_MAX), sse_clients }));
+    let metrics = Metrics::new(live.clone(), Arc::clone(&sse_clients), limits.sse_clients);
+    let intakes = Semaphore::new(INTAKES_MAX);
+    let api = Api(Arc::new(Inner { live, limits, intakes, sse_clients, metrics }));
     Router::new()
         .route("/livez", get(health::live))
         .route("/readyz", get(health::ready))
+        .route("/metrics", get(metrics::get))
         .route("/v1/streams", get(streams::list))
+        .route("/v1/streams/{stream}", get(streams::get))
         .route("/v1/streams/{stream}/events", post(events::post))
         .route("/v1/streams/{stream}/watermark", post(streams::watermark))
         .route("/v1/patterns", get(patterns::list).post(patterns::create))
@@ -65,6 +72,7 @@ pub fn router(live: Handle, limits: Limits) -> Router {
         .route("/v1/dead-letters/{sequence}/redrive", post(dead_letters::redrive))
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
+        .layer(axum::middleware::from_fn_with_state(api.clone(), metrics::count))
         .layer(axum::extract::DefaultBodyLimit::max(bytes))
         .with_state(api)
 }

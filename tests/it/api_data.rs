@@ -331,3 +331,76 @@ fn a_stream_of_matches_goes_on_where_it_was_cut() {
     stream.0.read_to_end(&mut rest).unwrap();
     assert!(rest.is_empty());
 }
+
+#[test]
+fn streams_tell_how_they_stand() {
+    let service = start(&LIMITED.replace("\"0s\"", "\"100ms\"\nsilence = \"hold\""));
+    let times = (0..2000).map(|n| 1_000_000 + n * 10 - if n % 100 == 50 { 5000 } else { 0 });
+    let body: String = times.map(|ts| event("a", ts, 1)).collect();
+    post_with(&service, &[], body + "no event\n").ok();
+    let stream = eventually("all are taken", || {
+        let stream = service.get("/v1/streams/events").ok().json();
+        (stream["partitions"][0]["taken"] == 2001).then_some(stream)
+    });
+    let partition = &stream["partitions"][0];
+    assert_eq!((&stream["silence"], &stream["out_of_orderness"]), (&json!("hold"), &json!(100)));
+    let counts = ["next_offset", "lag", "events", "late", "dead_letters", "watermark"];
+    let counts = counts.map(|name| partition[name].as_i64().unwrap());
+    assert_eq!(counts, [2001, 0, 2000, 20, 1, 1_019_990 - 101]);
+    // One in a hundred is 4,990 ms behind: the bound has to reach them.
+    let bound = partition["bound_for_99_9"].as_i64().unwrap();
+    assert!((4990..=4990 * 9 / 8).contains(&bound), "{bound}");
+    let all = service.get("/v1/streams").ok().json();
+    assert_eq!((&all["items"][0], &all["held_by"]["stream"]), (&stream, &json!("events")));
+    assert!(all["held_by"]["since"].as_i64().unwrap() > 0);
+    // Eleven events above the watermark, and the line that is none behind them.
+    assert_eq!(all["waiting"], 12);
+    assert_eq!(problem(&service.get("/v1/streams/none")), (404, "no-such-stream".into()));
+}
+
+#[test]
+fn health_and_metrics() {
+    let service = start(LIMITED);
+    service.post("/v1/patterns", PAIR).ok();
+    pairs(&service, 0..3);
+    post_with(&service, &[], "no event\n").ok();
+    service.get("/nowhere");
+    assert_eq!(service.get("/livez").ok().body, "ok\n");
+    assert_eq!(service.get("/readyz?verbose").ok().body, "pipeline: ok\nturning: ok\nstaying: ok\nok\n");
+    let text = eventually("three matches in the metrics", || {
+        let answer = service.get("/metrics").ok();
+        assert!(answer.header("content-type").starts_with("application/openmetrics-text"));
+        answer.body.contains("sequor_matches_total 3\n").then_some(answer.body)
+    });
+    for line in [
+        "sequor_source_events_total{stream=\"events\"} 6",
+        "sequor_dead_letters_total{stream=\"events\"} 1",
+        "sequor_source_lag_records{stream=\"events\"} 0.0",
+        "sequor_patterns 1.0",
+        "sequor_http_requests_total{method=\"GET\",route=\"none\",status=\"404\"} 1",
+        "sequor_http_requests_total{method=\"POST\",route=\"/v1/streams/{stream}/events\",status=\"200\"} 2",
+    ] {
+        assert!(text.lines().any(|there| there == line), "{line}\n{text}");
+    }
+    // Every sample belongs to a metric that was declared with a type and a help; counters end in `_total`.
+    let mut declared = std::collections::BTreeMap::new();
+    for line in text.lines() {
+        let words: Vec<&str> = line.splitn(4, ' ').collect();
+        match (words[0], words.get(1)) {
+            ("#", Some(&"EOF")) => {}
+            ("#", Some(&"TYPE")) => _ = declared.insert(words[2], words[3]),
+            ("#", Some(&"HELP")) => assert!(words[3].len() > 5, "{line}"),
+            (sample, Some(_)) => {
+                let name = sample.split('{').next().unwrap();
+                let of = |suffix: &str| name.strip_suffix(suffix).and_then(|name| declared.get(name));
+                let is_declared = of("_total") == Some(&"counter")
+                    || of("_info") == Some(&"info")
+                    || declared.get(name) == Some(&"gauge");
+                assert!(name.starts_with("sequor_") && is_declared, "{line}");
+                assert!(line.rsplit(' ').next().unwrap().parse::<f64>().is_ok(), "{line}");
+            }
+            _ => panic!("{line}"),
+        }
+    }
+    assert!(declared.len() >= 15 && text.ends_with("# EOF\n"));
+}

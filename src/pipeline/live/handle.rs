@@ -5,12 +5,14 @@ use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use tokio::sync::Notify;
 
 use super::idempotency::{Claimed, Keys};
 use super::intake::{Intake, Preparing};
+use super::owner::now;
 use super::request::{ChangeRequest, Decided, Effective, Refusal, Request};
 use super::status::Status;
 use crate::event::Timestamp;
@@ -36,6 +38,8 @@ pub(super) struct Shared {
     /// Whether the service is about to stop, and who waits for matches.
     pub(super) is_leaving: AtomicBool,
     pub(super) matched: Arc<Notify>,
+    /// When the owner turned last.
+    pub(super) turns: Mutex<Instant>,
     pub(super) arrivals: Sender<Arrival>,
     pub(super) requests: Sender<Request>,
     pub(super) status: RwLock<Arc<Status>>,
@@ -209,6 +213,11 @@ impl Handle {
         Arc::clone(&self.0.matched).notified_owned()
     }
 
+    /// How long ago the owner of the pipeline looked at everything; it does so many times a second.
+    pub fn since_turn(&self) -> Duration {
+        self.0.turns.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
     /// Ends what would go on for ever: the service is about to stop.
     pub fn leave(&self) {
         self.0.is_leaving.store(true, Relaxed);
@@ -244,6 +253,11 @@ impl From<Refused> for NotAppended {
 }
 
 impl Shared {
+    /// The owner has looked at everything once more.
+    pub(super) fn turned(&self) {
+        *self.turns.lock().unwrap_or_else(PoisonError::into_inner) = now();
+    }
+
     /// Deletes what a stream's log need not keep, by size and age: nothing from `needed_from` on, where recovery reads.
     pub(super) fn retain(&self, stream: usize, policy: Retention, needed_from: u64) {
         let retain = move |journals: &mut Vec<Journal>| {

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::super::decision::StreamDeclaration;
 
 /// What a live service is made of.
@@ -46,7 +48,8 @@ pub struct StreamOptions {
 }
 
 /// What becomes of time when all partitions are silent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Silence {
     /// It goes on to the highest event time.
     Flush,

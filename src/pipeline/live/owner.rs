@@ -44,6 +44,8 @@ pub(super) struct Owner {
     pub(super) shared: Arc<Shared>,
     /// Which patterns posted lines are prepared for.
     pub(super) epoch: u64,
+    /// The stream that the others wait for, and since when by the wall clock.
+    pub(super) holder: Option<(usize, i64)>,
     /// How much of the event logs is kept, and when that was looked at.
     pub(super) retention: (Keep, Instant),
 }
@@ -124,6 +126,7 @@ impl Owner {
             self.silence()?;
             self.go_on()?;
             self.retain();
+            self.shared.turned();
         }
     }
 
@@ -367,6 +370,10 @@ impl Owner {
     }
 
     fn publish(&mut self, failure: Option<String>) {
+        let holder = self.merger.ingest().holder();
+        if holder != self.holder.map(|(stream, _)| stream) {
+            self.holder = holder.map(|stream| (stream, wall_clock()));
+        }
         let mut status = Status {
             frontier: self.merger.ingest().frontier(),
             waiting: self.merger.ingest().waiting(),
@@ -374,9 +381,12 @@ impl Owner {
             failure,
             registry: Arc::clone(&self.registry),
             streams: BTreeMap::new(),
+            holder: self.holder.map(|(stream, since)| (self.merger.streams()[stream].name.clone(), since)),
         };
         for number in 0..self.streams.len() {
-            let watermark = self.merger.ingest().watermark_of(number);
+            let ingest = self.merger.ingest();
+            let watermark = ingest.watermark_of(number);
+            let (late, bound_for_99_9) = (ingest.late_of(number), ingest.bound_for(number, 0.999));
             let stream = &self.merger.streams()[number];
             let told = StreamStatus {
                 taken: stream.next,
@@ -384,6 +394,10 @@ impl Owner {
                 is_idle: stream.is_idle,
                 events: stream.counts.events,
                 dead_letters: stream.counts.dead_letters,
+                late,
+                silence: self.streams[number].options.silence,
+                out_of_orderness: self.streams[number].options.declaration.out_of_orderness,
+                bound_for_99_9,
             };
             status.streams.insert(stream.name.clone(), told);
         }

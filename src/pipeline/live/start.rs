@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::thread::{self, JoinHandle};
 
 use crossbeam_channel::bounded;
@@ -167,6 +167,7 @@ impl Live {
             has_ended: AtomicBool::new(false),
             ended: Notify::new(),
             is_leaving: AtomicBool::new(false),
+            turns: Mutex::new(now()),
             matched,
             arrivals,
             requests,
@@ -185,6 +186,7 @@ impl Live {
             streams: wanted.into_iter().map(|options| Watched { options, heard: now() }).collect(),
             shared: Arc::clone(&shared),
             epoch: 0,
+            holder: None,
             retention: (Keep { bytes: options.retain_bytes, time: options.retain_time }, now()),
         };
         owner.recover(&known, logs).map_err(StartError::Recovery)?;
