@@ -135,7 +135,9 @@ impl Filter {
             (None, _) => false,
             (Some(value), Part::Json(wanted)) => value == wanted,
             (Some(Value::String(value)), Part::Written(wanted)) => value == wanted,
-            (Some(value), Part::Written(wanted)) => value.to_string() == *wanted,
+            (Some(value), Part::Written(wanted)) => {
+                serde_json::to_string(value).is_ok_and(|value| value == *wanted)
+            }
         })
     }
 }

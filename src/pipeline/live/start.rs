@@ -161,7 +161,7 @@ impl Live {
         let (requests, wishes) = bounded(REQUESTS_LEN);
         let shared = Arc::new(Shared {
             events: events.submitter(),
-            streams: places.map(|(name, place)| (name, place)).collect::<BTreeMap<_, _>>(),
+            streams: places.collect::<BTreeMap<_, _>>(),
             keys,
             preparing: Preparing::new(merger.preparation()),
             has_ended: AtomicBool::new(false),
