@@ -10,7 +10,7 @@ use super::problem::Problem;
 use crate::event::decode::too_long_line;
 
 /// How much is unpacked before it is known how much it is in all, in bytes.
-const UNPACKED_UNSEEN: usize = 4 << 20;
+const UNPACKED_UNSEEN: usize = 512 << 10;
 
 /// The window of zstd is at most 8 MiB large, as its format recommends to decoders.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
