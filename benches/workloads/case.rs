@@ -42,8 +42,10 @@ const MISSING_PAYMENT: &str = "pattern missing_payment key by order_id
   match placed: order not followed by paid: payment within 30m";
 
 /// Every B after an A, and every event of type `last` after them; one event comes each millisecond.
-fn abc_any(last: &str, window: u64) -> String {
-    format!("pattern abc_any match a: A followed by any b: B followed by any c: {last} within {window}ms")
+fn abc_any(last: &str, window: u64, skip: &str) -> String {
+    format!(
+        "pattern abc_any match a: A followed by any b: B followed by any c: {last} within {window}ms after match {skip}"
+    )
 }
 
 /// All workloads.
@@ -58,15 +60,23 @@ pub(crate) fn all() -> Vec<Case> {
         Case::new("missing_payment", Workload::MissingPayment, MISSING_PAYMENT),
         Case::new("abc_next", abc, ABC_NEXT),
     ];
-    let of_window = |group, last, window| Case {
+    let of_window = |group, last, skip, window| Case {
         name: format!("{group}_{window}"),
         group,
         events_max: 100_000,
-        ..Case::new("", abc, &abc_any(last, window))
+        ..Case::new("", abc, &abc_any(last, window, skip))
     };
     // With C there are matches to enumerate; no event is an E1, so there only what leads to matches is kept up to date.
-    all.extend([100, 1_000, 10_000].map(|window| of_window("abc_any", "C", window)));
-    all.extend([100, 1_000, 10_000, 100_000].map(|window| of_window("abc_update", "E1", window)));
+    all.extend([100, 1_000, 10_000].map(|window| of_window("abc_any", "C", "no skip", window)));
+    let windows = [100, 1_000, 10_000, 100_000];
+    for (group, last, skip) in [
+        ("abc_update", "E1", "no skip"),
+        ("abc_past_last", "C", "skip past last"),
+        ("abc_to_next", "C", "skip to next"),
+        ("abc_update_past_last", "E1", "skip past last"),
+    ] {
+        all.extend(windows.map(|window| of_window(group, last, skip, window)));
+    }
     all.push(many::heavy());
     all.extend(many::all());
     all

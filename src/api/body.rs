@@ -6,6 +6,7 @@ use std::io::{self, Read};
 use axum::http::{HeaderMap, StatusCode, header};
 use serde_json::value::RawValue;
 
+use super::extract::media_type;
 use super::problem::Problem;
 use crate::event::decode::too_long_line;
 
@@ -35,9 +36,8 @@ pub(super) enum Packing {
 impl Kind {
     /// As `Content-Type` says.
     pub(super) fn of(headers: &HeaderMap) -> Result<Kind, Problem> {
-        let Some(kind) = headers.get(header::CONTENT_TYPE) else { return Ok(Kind::Lines) };
-        let kind = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
-        match kind.trim().to_ascii_lowercase().as_str() {
+        let Some(kind) = media_type(headers) else { return Ok(Kind::Lines) };
+        match kind.as_str() {
             "application/x-ndjson" | "application/ndjson" | "application/jsonl" | "text/plain" => {
                 Ok(Kind::Lines)
             }
@@ -46,7 +46,7 @@ impl Kind {
                 let detail = format!(
                     "events are `application/x-ndjson` (an object a line) or `application/json` (an object, or an array of objects), not `{other}`"
                 );
-                Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content-type", detail))
+                Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "media-type", detail))
             }
         }
     }
@@ -111,7 +111,7 @@ impl Packing {
 /// A body that is larger than may be.
 pub(super) fn too_large(max: usize) -> Problem {
     let detail = format!("a body has {max} bytes at most, unpacked (`server.max_body`): send several");
-    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", detail)
+    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", detail)
 }
 
 /// The events of a body, each with its line break. A line that is longer than `line_max` is there as one that says so.

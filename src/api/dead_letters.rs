@@ -1,41 +1,62 @@
 //! What was rejected: looked at, and sent again.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::{BytesRejection, PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use base64::Engine as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::oneshot;
+use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::body::{self, Kind, too_large};
-use super::page::{self, Direction, Page};
+use super::auth::may_post_to;
+use super::body;
+use super::extract::{Caller, Named, Parameters, Raw};
+use super::page::{self, Direction, Page, a_hundred};
 use super::problem::Problem;
 use crate::journal::Tail;
 use crate::pipeline::live::NotAppended;
 
-#[derive(Debug, Deserialize)]
+/// Which are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
+    /// Only those of this stream.
     stream: Option<String>,
-    kind: Option<String>,
-    limit: Option<usize>,
+    /// Only `late` events, or only each `dead_letter`.
+    #[param(inline)]
+    kind: Option<Kind>,
+    /// How many at most.
+    #[serde(default = "a_hundred")]
+    #[param(value_type = Option<usize>, minimum = 1, maximum = 1000, default = 100)]
+    limit: usize,
+    /// Where the list goes on: `next` of the answer before.
     cursor: Option<u64>,
+    /// Which come first.
     #[serde(default)]
+    #[param(inline, required = false)]
     order: Direction,
 }
 
+/// Why a line was rejected: it came late, or it is no event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kind {
+    Late,
+    DeadLetter,
+}
+
 /// A late event or a dead letter.
-#[derive(Debug, Serialize)]
-pub(super) struct Shown {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct DeadLetter {
     /// Its number in the log of what was rejected.
     sequence: u64,
     stream: String,
-    kind: String,
+    kind: Kind,
     /// What was rejected and why, as sinks get it.
+    #[schema(value_type = Object)]
     object: Box<RawValue>,
 }
 
@@ -43,7 +64,7 @@ pub(super) struct Shown {
 #[derive(Debug, Deserialize)]
 struct Meta {
     stream: String,
-    kind: String,
+    kind: Kind,
 }
 
 /// What of a rejected line can be sent again.
@@ -58,7 +79,7 @@ struct Rejected<'a> {
 }
 
 /// Where a line stands that was sent again.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Redriven {
     stream: String,
     offset: u64,
@@ -66,45 +87,68 @@ pub(super) struct Redriven {
     accepted: bool,
 }
 
+/// Lists late events and dead letters, the newest first
+#[utoipa::path(
+    get,
+    path = "/v1/dead-letters",
+    tag = "dead letters",
+    params(Wanted),
+    responses(
+        (status = 200, body = Page<DeadLetter>),
+        (status = 400, body = Problem, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn list(
     State(api): State<Api>,
-    wanted: Result<Query<Wanted>, QueryRejection>,
-) -> Result<Json<Page<Shown>>, Problem> {
-    let Query(Wanted { stream, kind, limit, cursor, order }) = wanted?;
-    if !matches!(kind.as_deref(), None | Some("late" | "dead_letter")) {
-        let detail = "`kind` is `late` or `dead_letter`";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "invalid-query", detail));
-    }
+    Parameters(wanted): Parameters<Wanted>,
+) -> Result<Json<Page<DeadLetter>>, Problem> {
+    let Wanted { stream, kind, limit, cursor, order } = wanted;
+    page::check_limit(limit)?;
     let log = api.0.live.rejected().clone();
     let take = move |sequence, meta: &[u8], line: &[u8]| {
         let meta: Meta = serde_json::from_slice(meta).ok()?;
-        let is =
-            |wanted: &Option<String>, there: &str| wanted.as_deref().is_none_or(|wanted| wanted == there);
-        if !is(&stream, &meta.stream) || !is(&kind, &meta.kind) {
+        if stream.as_ref().is_some_and(|wanted| *wanted != meta.stream)
+            || kind.is_some_and(|wanted| wanted != meta.kind)
+        {
             return None;
         }
-        Some(Shown { sequence, stream: meta.stream, kind: meta.kind, object: page::raw(line)? })
+        Some(DeadLetter { sequence, stream: meta.stream, kind: meta.kind, object: page::raw(line)? })
     };
-    let limit = limit.unwrap_or(100).clamp(1, 1000);
     let read = tokio::task::spawn_blocking(move || page::page(&log, order, cursor, limit, take));
     Ok(Json(read.await.map_err(Problem::defect)?.map_err(Problem::defect)?))
 }
 
+/// Sends a rejected line again, or what the body has in its place
+#[utoipa::path(
+    post,
+    path = "/v1/dead-letters/{sequence}/redrive",
+    tag = "dead letters",
+    params(("sequence" = u64, Path, description = "the number of the dead letter")),
+    request_body(content = Option<Object>, content_type = "application/json"),
+    responses(
+        (status = 200, body = Redriven),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn redrive(
     State(api): State<Api>,
-    sequence: Result<Path<u64>, PathRejection>,
-    body: Result<Bytes, BytesRejection>,
+    Caller(actor): Caller,
+    Named(sequence): Named<u64>,
+    Raw(body): Raw,
 ) -> Result<Json<Redriven>, Problem> {
-    let Path(sequence) = sequence.map_err(|_| missing("dead letters have whole numbers"))?;
     let line_max = api.0.limits.line_bytes;
-    let body = body.map_err(|_| too_large(api.0.limits.body_bytes))?;
     let (log, live) = (api.0.live.rejected().clone(), api.0.live.clone());
     let taken = tokio::task::spawn_blocking(move || {
         let (meta, line) = rejected(&log, sequence)?;
+        may_post_to(&actor, &meta.stream)?;
         let lines = if body.trim_ascii().is_empty() {
             again(&line)?
         } else {
-            let lines = body::lines(Kind::Json, &body, line_max)?;
+            let lines = body::lines(body::Kind::Json, &body, line_max)?;
             if memchr::memchr_iter(b'\n', &lines).count() != 1 {
                 let detail = "the body is one JSON object, which is sent in the place of the rejected line";
                 return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "several-events", detail));

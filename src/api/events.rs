@@ -1,16 +1,16 @@
 //! Events come in: lines, an object or an array of them, answered once they are durable.
 
 use axum::Json;
-use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tokio::sync::oneshot;
+use utoipa::ToSchema;
 
 use super::Api;
-use super::body::{self, Kind, Packing, too_large};
+use super::body::{self, Kind, Packing};
+use super::extract::{Named, Raw};
 use super::problem::Problem;
 use crate::pipeline::live::{Appended, NotAppended};
 
@@ -21,8 +21,8 @@ const KEY_BYTES_MAX: usize = 255;
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// What became of posted events.
-#[derive(Debug, Serialize)]
-struct Answer {
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Posted {
     /// Lines that are events.
     accepted: u32,
     /// Lines that are none: they are dead letters.
@@ -33,21 +33,42 @@ struct Answer {
     last_offset: Option<u64>,
 }
 
+/// Events come in: lines of JSON, one object, or an array of objects
+#[utoipa::path(
+    post,
+    path = "/v1/streams/{stream}/events",
+    tag = "streams",
+    params(
+        ("stream" = String, Path, description = "the stream's name"),
+        ("idempotency-key" = Option<String>, Header, description = "makes a retry safe: it is answered as the first one was"),
+        ("content-encoding" = Option<String>, Header, description = "`gzip` or `zstd`")
+    ),
+    request_body(content((String = "application/x-ndjson"), (Object = "application/json"))),
+    responses(
+        (
+            status = 200,
+            body = Posted,
+            headers(("idempotency-replayed" = Option<String>, description = "`true` where an earlier request was answered so"))
+        ),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 404, body = Problem, content_type = "application/problem+json"),
+        (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn post(
     State(api): State<Api>,
-    Path(stream): Path<String>,
+    Named(stream): Named<String>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    Raw(body): Raw,
 ) -> Result<Response, Problem> {
     let limits = &api.0.limits;
     if api.0.live.events(&stream).is_none() {
         return Err(NotAppended::NoStream.into());
     }
     let (kind, packing, key) = (Kind::of(&headers)?, Packing::of(&headers)?, key(&headers)?);
-    let body = body.map_err(|rejection| match rejection.status() {
-        StatusCode::PAYLOAD_TOO_LARGE => too_large(limits.body_bytes),
-        status => Problem::new(status, "invalid-body", rejection.body_text()),
-    })?;
     let (body_max, line_max) = (limits.body_bytes, limits.line_bytes);
     // Few at once, so that what they hold is bounded whatever the number of connections.
     let permit = api.0.intakes.acquire().await;
@@ -60,7 +81,7 @@ pub(super) async fn post(
         Ok::<_, Problem>(Some(live.intake(&stream, lines, key.as_deref())?))
     });
     let Some(intake) = taken.await.unwrap_or_else(|_| Err(NotAppended::Stopping.into()))? else {
-        let none = Answer { accepted: 0, rejected: 0, first_offset: None, last_offset: None };
+        let none = Posted { accepted: 0, rejected: 0, first_offset: None, last_offset: None };
         return Ok(Json(none).into_response());
     };
     drop(permit);
@@ -70,9 +91,9 @@ pub(super) async fn post(
 }
 
 /// The answer to a batch that is durable.
-pub(super) fn answered(appended: Appended) -> Response {
+fn answered(appended: Appended) -> Response {
     let Appended { first, count, rejected, is_replayed } = appended;
-    let answer = Answer {
+    let answer = Posted {
         accepted: count - rejected,
         rejected,
         first_offset: Some(first),

@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
@@ -17,10 +16,13 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 use tokio::sync::OwnedSemaphorePermit;
+use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::page::{self, Direction, Page};
+use super::extract::{Moment, Parameters};
+use super::page::{self, Direction, Page, a_hundred};
 use super::problem::Problem;
+use crate::event::Timestamp;
 use crate::journal::{JournalError, Tail};
 use crate::pipeline::live::Handle;
 
@@ -31,38 +33,69 @@ const HEARTBEAT: Duration = Duration::from_secs(10);
 const AHEAD_LINES: usize = 1_000;
 const AHEAD_BYTES: usize = 256 << 10;
 
-#[derive(Debug, Deserialize)]
+/// Which matches are wanted.
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Wanted {
+    /// Only those of this pattern.
     pattern: Option<String>,
+    /// Only those of this key: `name=value`, or an object of JSON.
     key: Option<String>,
-    kind: Option<String>,
-    from: Option<i64>,
-    to: Option<i64>,
-    limit: Option<usize>,
+    /// Only one of both.
+    #[param(inline)]
+    kind: Option<Kind>,
+    /// Only those whose `end` is not before this.
+    #[param(value_type = Option<Moment>)]
+    from: Option<Moment>,
+    /// Only those whose `end` is before this.
+    #[param(value_type = Option<Moment>)]
+    to: Option<Moment>,
+    /// How many at most.
+    #[serde(default = "a_hundred")]
+    #[param(value_type = Option<usize>, minimum = 1, maximum = 1000, default = 100)]
+    limit: usize,
+    /// Where the list goes on: `next` of the answer before.
     cursor: Option<u64>,
+    /// Which come first.
     #[serde(default)]
+    #[param(inline, required = false)]
     order: Direction,
 }
 
-#[derive(Debug, Deserialize)]
+/// Which matches are followed.
+#[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct Followed {
+    /// Only those of this pattern.
     pattern: Option<String>,
+    /// Only those of this key: `name=value`, or an object of JSON.
     key: Option<String>,
-    kind: Option<String>,
+    /// Only one of both.
+    #[param(inline)]
+    kind: Option<Kind>,
+    /// On from behind this one, where the header `Last-Event-ID` does not say it. Without both: those found from now on.
     last_event_id: Option<u64>,
+}
+
+/// What was found: a match, or a partial match whose time was up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Kind {
+    Match,
+    Timeout,
 }
 
 /// Which lines are wanted.
 #[derive(Debug, Default)]
 struct Filter {
     pattern: Option<String>,
-    kind: Option<String>,
+    kind: Option<Kind>,
     /// Parts of the key with their values.
     key: BTreeMap<String, Part>,
-    from: Option<i64>,
-    to: Option<i64>,
+    from: Option<Moment>,
+    to: Option<Moment>,
 }
 
 /// The value of a part of a key.
@@ -78,19 +111,15 @@ enum Part {
 struct Line<'a> {
     #[serde(borrow)]
     pattern: Cow<'a, str>,
-    #[serde(borrow)]
-    kind: Cow<'a, str>,
+    kind: Kind,
     #[serde(borrow)]
     key: &'a RawValue,
-    end: i64,
+    end: Timestamp,
 }
 
 impl Filter {
-    fn new(pattern: Option<String>, kind: Option<String>, key: Option<&str>) -> Result<Filter, Problem> {
-        let wrong = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "invalid-query", detail);
-        if !matches!(kind.as_deref(), None | Some("match" | "timeout")) {
-            return Err(wrong("`kind` is `match` or `timeout`"));
-        }
+    fn new(pattern: Option<String>, kind: Option<Kind>, key: Option<&str>) -> Result<Filter, Problem> {
+        let wrong = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "invalid-parameter", detail);
         let key = match key {
             None => BTreeMap::new(),
             Some(text) if text.trim_start().starts_with('{') => {
@@ -117,12 +146,10 @@ impl Filter {
             return true;
         }
         let Ok(line) = serde_json::from_slice::<Line<'_>>(line) else { return false };
-        let is =
-            |wanted: &Option<String>, there: &str| wanted.as_deref().is_none_or(|wanted| wanted == there);
-        is(&self.pattern, &line.pattern)
-            && is(&self.kind, &line.kind)
-            && self.from.is_none_or(|from| line.end >= from)
-            && self.to.is_none_or(|to| line.end < to)
+        self.pattern.as_ref().is_none_or(|pattern| *pattern == line.pattern)
+            && self.kind.is_none_or(|kind| kind == line.kind)
+            && self.from.is_none_or(|Moment(from)| line.end >= from)
+            && self.to.is_none_or(|Moment(to)| line.end < to)
             && self.takes_key(line.key)
     }
 
@@ -142,27 +169,53 @@ impl Filter {
     }
 }
 
+/// Lists matches, the newest first
+#[utoipa::path(
+    get,
+    path = "/v1/matches",
+    tag = "matches",
+    params(Wanted),
+    responses(
+        (status = 200, body = Page<Value>),
+        (status = 400, body = Problem, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn list(
     State(api): State<Api>,
-    wanted: Result<Query<Wanted>, QueryRejection>,
+    Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Json<Page<Box<RawValue>>>, Problem> {
-    let Query(wanted) = wanted?;
+    let (order, limit) = (wanted.order, wanted.limit);
+    page::check_limit(limit)?;
     let filter = Filter::new(wanted.pattern, wanted.kind, wanted.key.as_deref())?;
     let filter = Filter { from: wanted.from, to: wanted.to, ..filter };
-    let limit = wanted.limit.unwrap_or(100).clamp(1, 1000);
     let log = api.0.live.matches().clone();
     let take = move |_, _: &[u8], line: &[u8]| if filter.takes(line) { page::raw(line) } else { None };
-    let read =
-        tokio::task::spawn_blocking(move || page::page(&log, wanted.order, wanted.cursor, limit, take));
+    let read = tokio::task::spawn_blocking(move || page::page(&log, order, wanted.cursor, limit, take));
     Ok(Json(read.await.map_err(Problem::defect)?.map_err(Problem::defect)?))
 }
 
+/// Follows matches as they are found (server-sent events)
+///
+/// Each is an event `match` with its number as `id`. Where matches were deleted before they were read, an event `gap` says which.
+#[utoipa::path(
+    get,
+    path = "/v1/matches/stream",
+    tag = "matches",
+    params(
+        Followed,
+        ("last-event-id" = Option<u64>, Header, description = "on from behind this one")
+    ),
+    responses(
+        (status = 200, body = String, content_type = "text/event-stream"),
+        (status = 400, body = Problem, content_type = "application/problem+json"),
+        (status = 503, body = Problem, content_type = "application/problem+json")
+    )
+)]
 pub(super) async fn follow(
     State(api): State<Api>,
-    wanted: Result<Query<Followed>, QueryRejection>,
+    Parameters(wanted): Parameters<Followed>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let Query(wanted) = wanted?;
     let filter = Filter::new(wanted.pattern, wanted.kind, wanted.key.as_deref())?;
     let last = match headers.get("last-event-id").map(|id| id.to_str().ok().and_then(|id| id.parse().ok())) {
         None => wanted.last_event_id,

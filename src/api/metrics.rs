@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header;
@@ -19,6 +18,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
 use super::Api;
+use super::auth::wall_clock;
 use super::problem::Problem;
 use crate::event::Timestamp;
 use crate::journal::Tail;
@@ -54,6 +54,13 @@ impl Metrics {
     }
 }
 
+/// What is counted, and how everything stands, for Prometheus
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "health",
+    responses((status = 200, body = String, content_type = "application/openmetrics-text"))
+)]
 pub(super) async fn get(State(api): State<Api>) -> Result<Response, Problem> {
     let mut out = String::new();
     text::encode(&mut out, &api.0.metrics.registry).map_err(Problem::defect)?;
@@ -137,7 +144,7 @@ impl Collector for Standing {
         });
         out.gauge("source_lag_records", "Durable lines that have not been taken", "stream", lag.collect())?;
         let seconds = |time: Timestamp| time.0 as f64 / 1000.0;
-        let now = now();
+        let now = seconds(Timestamp(wall_clock()));
         let marks = || streams().filter_map(|(name, stream)| Some((name, seconds(stream.watermark?))));
         out.gauge("watermark_timestamp_seconds", "The watermark", "stream", marks().collect())?;
         let behind = marks().map(|(name, mark)| (name, now - mark)).collect();
@@ -163,12 +170,4 @@ impl Collector for Standing {
         let failed = f64::from(u8::from(status.failure.is_some()));
         out.single("pipeline_failed", "1 where the pipeline does not go on", failed)
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how far the watermark is behind the clock, for people; no output depends on it"
-)]
-fn now() -> f64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }

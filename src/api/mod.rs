@@ -1,24 +1,37 @@
 //! HTTP: one file per resource. Everything answers JSON; what goes wrong is a problem document.
 
+mod around;
+pub mod auth;
 mod body;
+mod control_log;
 mod dead_letters;
+mod edge;
 mod events;
+mod extract;
 mod health;
 mod matches;
 mod metrics;
+pub mod openapi;
 mod page;
 mod patterns;
 mod problem;
+pub mod server;
+mod sinks;
 mod streams;
+pub mod tls;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
-use axum::routing::{get, post};
+use axum::middleware::{from_fn, from_fn_with_state};
 use tokio::sync::Semaphore;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
-use self::metrics::Metrics;
 use crate::pipeline::live::Handle;
+use auth::Guard;
+use metrics::Metrics;
 
 /// Bodies of events that are unpacked and decoded at once.
 const INTAKES_MAX: usize = 16;
@@ -47,32 +60,45 @@ pub struct Limits {
     pub pattern_bytes: usize,
     /// Streams of matches that may be open at once.
     pub sse_clients: usize,
+    /// How long a request may take until its answer begins.
+    pub request_time: Duration,
 }
 
 /// The routes over a running service.
-pub fn router(live: Handle, limits: Limits) -> Router {
-    let bytes = limits.body_bytes;
+pub fn router(live: Handle, limits: Limits, guard: Guard) -> Router {
+    let (bytes, time) = (limits.body_bytes, limits.request_time);
     let sse_clients = Arc::new(Semaphore::new(limits.sse_clients));
     let metrics = Metrics::new(live.clone(), Arc::clone(&sse_clients), limits.sse_clients);
     let intakes = Semaphore::new(INTAKES_MAX);
     let api = Api(Arc::new(Inner { live, limits, intakes, sse_clients, metrics }));
-    Router::new()
-        .route("/livez", get(health::live))
-        .route("/readyz", get(health::ready))
-        .route("/metrics", get(metrics::get))
-        .route("/v1/streams", get(streams::list))
-        .route("/v1/streams/{stream}", get(streams::get))
-        .route("/v1/streams/{stream}/events", post(events::post))
-        .route("/v1/streams/{stream}/watermark", post(streams::watermark))
-        .route("/v1/patterns", get(patterns::list).post(patterns::create))
-        .route("/v1/patterns/{name}", get(patterns::get).put(patterns::put).delete(patterns::delete))
-        .route("/v1/matches", get(matches::list))
-        .route("/v1/matches/stream", get(matches::follow))
-        .route("/v1/dead-letters", get(dead_letters::list))
-        .route("/v1/dead-letters/{sequence}/redrive", post(dead_letters::redrive))
+    let (router, _) = routes().split_for_parts();
+    router
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
-        .layer(axum::middleware::from_fn_with_state(api.clone(), metrics::count))
         .layer(axum::extract::DefaultBodyLimit::max(bytes))
+        .layer(from_fn_with_state(time, edge::in_time))
+        .layer(from_fn_with_state(Arc::new(guard), auth::guard))
+        .layer(from_fn(edge::headers))
+        .layer(from_fn_with_state(api.clone(), metrics::count))
+        .layer(from_fn(around::around))
         .with_state(api)
+}
+
+/// All routes, each with its description. A route that is added in any other way is missing from `openapi.yaml`.
+fn routes() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(health::live))
+        .routes(routes!(health::ready))
+        .routes(routes!(metrics::get))
+        .routes(routes!(streams::list))
+        .routes(routes!(streams::get))
+        .routes(routes!(events::post))
+        .routes(routes!(streams::watermark))
+        .merge(patterns::routes())
+        .routes(routes!(matches::list))
+        .routes(routes!(matches::follow))
+        .routes(routes!(dead_letters::list))
+        .routes(routes!(dead_letters::redrive))
+        .routes(routes!(control_log::get))
+        .routes(routes!(sinks::list))
 }

@@ -1,8 +1,11 @@
 //! Pages of a log of lines: filtered, by a cursor, with bounded work for each request.
 
-use serde::Serialize;
+use axum::http::StatusCode;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use utoipa::ToSchema;
 
+use super::problem::Problem;
 use crate::journal::{JournalError, Tail};
 
 /// Lines that one request looks at, at most.
@@ -12,8 +15,9 @@ const LINES_MAX: usize = 100_000;
 const BYTES_MAX: usize = 64 << 20;
 
 /// Items, and where to go on.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Page<T> {
+    /// What was found.
     pub(super) items: Vec<T>,
     /// To be given as `cursor` for what follows; null where nothing does. A page may be empty and have a cursor: so much
     /// was looked at.
@@ -21,12 +25,25 @@ pub(super) struct Page<T> {
 }
 
 /// Which end of a log comes first.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Direction {
     #[default]
     Newest,
     Oldest,
+}
+
+/// How many items a page has where it is not said.
+pub(super) fn a_hundred() -> usize {
+    100
+}
+
+/// Refuses a page of no items, or of too many.
+pub(super) fn check_limit(limit: usize) -> Result<(), Problem> {
+    if (1..=1000).contains(&limit) {
+        return Ok(());
+    }
+    Err(Problem::new(StatusCode::BAD_REQUEST, "invalid-parameter", "`limit` is 1 to 1000"))
 }
 
 /// The lines of a log for which `take` gives something, from a cursor on. `take` gets the number, what is said about all of

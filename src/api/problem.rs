@@ -1,49 +1,104 @@
 //! What goes wrong, as problem documents (RFC 9457).
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::around;
 use crate::journal::JournalError;
-use crate::pattern::diagnostic::Diagnostics;
+use crate::pattern::diagnostic::{Diagnostic, Diagnostics};
 use crate::pattern::render::Source;
 use crate::pipeline::live::{NotAppended, Refusal};
 
-/// A problem document.
-#[derive(Debug, Clone, Serialize)]
+/// A problem document (RFC 9457).
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct Problem {
+    /// What kind of problem it is: a URL of the documentation.
     #[serde(rename = "type")]
-    kind: String,
+    #[schema(value_type = String)]
+    kind: Box<str>,
+    /// The status in words.
     title: &'static str,
+    /// The status.
     status: u16,
+    /// What is wrong.
     detail: String,
+    /// The id of the request, as in the header `x-request-id`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>)]
+    request_id: Option<Box<str>>,
+    /// What is wrong with a pattern text, place by place.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     errors: Vec<Place>,
     #[serde(skip)]
+    #[schema(ignore)]
     retry_after: Option<u32>,
 }
 
-/// One thing that is wrong, and where.
-#[derive(Debug, Clone, Serialize)]
-struct Place {
+/// One thing that is wrong with a text, or odd, and where. Lines and columns (in characters) count from 1.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub(super) struct Place {
+    /// The code of the diagnostic.
     code: String,
+    /// What is wrong.
     message: String,
+    /// In a JSON body, which text it is about (RFC 6901).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
+    /// Where it begins.
     line: usize,
+    /// Where it begins.
     column: usize,
+    /// The first place behind it.
+    end: End,
+    /// What may help.
     #[serde(skip_serializing_if = "Option::is_none")]
     help: Option<String>,
+    /// All of it with an excerpt of the text, for people.
     rendered: String,
+}
+
+/// A place in a text.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+struct End {
+    line: usize,
+    column: usize,
+}
+
+/// What diagnostics say about a text: its errors, or its warnings.
+pub(super) fn places(
+    text: &str,
+    diagnostics: &Diagnostics,
+    errors: bool,
+    pointer: Option<&str>,
+) -> Vec<Place> {
+    let source = Source::new("pattern", text);
+    let place = |diagnostic: &Diagnostic| {
+        let (start, end) = (source.place(diagnostic.span.start), source.place(diagnostic.span.end));
+        Place {
+            code: diagnostic.code.to_owned(),
+            message: diagnostic.message.clone(),
+            pointer: pointer.map(str::to_owned),
+            line: start.line,
+            column: start.column,
+            end: End { line: end.line, column: end.column },
+            help: diagnostic.help.clone(),
+            rendered: source.render(diagnostic, false),
+        }
+    };
+    diagnostics.iter().filter(|diagnostic| diagnostic.is_error() == errors).map(place).collect()
 }
 
 impl Problem {
     pub(super) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Problem {
         Problem {
-            kind: format!("https://sequor.dev/problems/{code}"),
+            kind: format!("https://sequor.dev/problems/{code}").into(),
             title: status.canonical_reason().unwrap_or("problem"),
             status: status.as_u16(),
             detail: detail.into(),
+            request_id: None,
             errors: Vec::new(),
             retry_after: None,
         }
@@ -59,34 +114,16 @@ impl Problem {
         Problem { retry_after: Some(1), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
     }
 
-    /// What is wrong with a pattern text.
-    pub(super) fn of_text(text: &str, diagnostics: &Diagnostics) -> Problem {
-        let source = Source::new("pattern", text);
-        let mut problem = Problem::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "invalid-pattern",
-            source.render_all(diagnostics, false).trim_end().to_owned(),
-        );
-        problem.errors = diagnostics
-            .iter()
-            .map(|diagnostic| {
-                let place = source.place(diagnostic.span.start);
-                Place {
-                    code: diagnostic.code.to_string(),
-                    message: diagnostic.message.clone(),
-                    line: place.line,
-                    column: place.column,
-                    help: diagnostic.help.clone(),
-                    rendered: source.render(diagnostic, false),
-                }
-            })
-            .collect();
-        problem
+    /// What is wrong with pattern texts.
+    pub(super) fn of_texts(errors: Vec<Place>) -> Problem {
+        let detail = errors.iter().map(|place| place.rendered.trim_end()).collect::<Vec<_>>().join("\n\n");
+        Problem { errors, ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-pattern", detail) }
     }
 }
 
 impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+    fn into_response(mut self) -> Response {
+        self.request_id = around::request_id().map(String::into_boxed_str);
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.retry_after;
         let mut response = (status, Json(self)).into_response();
@@ -99,19 +136,13 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<QueryRejection> for Problem {
-    fn from(why: QueryRejection) -> Problem {
-        Problem::new(StatusCode::BAD_REQUEST, "invalid-query", why.body_text())
-    }
-}
-
 impl From<NotAppended> for Problem {
     fn from(why: NotAppended) -> Problem {
         let (status, code, retry_after) = match &why {
             NotAppended::NoStream => (StatusCode::NOT_FOUND, "no-such-stream", None),
             NotAppended::OtherBody => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key", None),
             NotAppended::Storage(error) if matches!(**error, JournalError::TooLarge { .. }) => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "body-too-large", None)
+                (StatusCode::PAYLOAD_TOO_LARGE, "too-large", None)
             }
             NotAppended::Full => (StatusCode::SERVICE_UNAVAILABLE, "busy", Some(1)),
             NotAppended::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", Some(5)),
@@ -127,7 +158,7 @@ impl From<Refusal> for Problem {
             Refusal::Exists(_) => (StatusCode::CONFLICT, "exists"),
             Refusal::Missing(_) => (StatusCode::NOT_FOUND, "no-such-pattern"),
             Refusal::NoStream(_) => (StatusCode::NOT_FOUND, "no-such-stream"),
-            Refusal::Stale(..) => (StatusCode::PRECONDITION_FAILED, "stale"),
+            Refusal::Stale(..) | Refusal::StaleAll => (StatusCode::PRECONDITION_FAILED, "stale"),
             Refusal::Carry(..) | Refusal::DrainsForEver(_) | Refusal::NothingToCarry(_) => {
                 (StatusCode::UNPROCESSABLE_ENTITY, "state")
             }

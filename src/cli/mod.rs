@@ -5,13 +5,16 @@ pub mod check;
 pub mod completions;
 pub mod config;
 pub mod explain;
+pub mod export;
 pub mod fmt;
 pub mod load;
 mod logging;
+pub mod pattern;
 pub mod replay;
 pub mod scenario;
 pub mod serve;
 pub mod test;
+pub mod token;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -40,10 +43,19 @@ enum Command {
     Explain(explain::ExplainArgs),
     /// Run scenario tests of patterns
     Test(test::Arguments),
+    /// Write what the service retains to files: events, or the control log
+    Export(export::ExportArgs),
+    /// Make, list and remove the tokens that let others use the service
+    Token(token::TokenArgs),
+    /// List, apply and remove the patterns of a running service
+    Pattern(pattern::PatternArgs),
     /// Check and show the settings of the service
     Config(config::ConfigArgs),
     /// Print a completion script for a shell
     Completions(completions::CompletionsArgs),
+    /// Print the description of the service's API (OpenAPI 3.1)
+    #[command(hide = true)]
+    Openapi,
 }
 
 /// Runs the program.
@@ -55,8 +67,15 @@ pub fn main() -> ExitCode {
         Command::Fmt(args) => fmt::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Test(args) => test::run(&args),
+        Command::Export(args) => export::run(&args),
+        Command::Token(args) => token::run(args),
+        Command::Pattern(args) => pattern::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Openapi => match io::stdout().write_all(crate::api::openapi::yaml().as_bytes()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => fail(IO, format!("cannot write the description: {error}")),
+        },
     }
 }
 

@@ -14,12 +14,14 @@ use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::{USAGE, fail, load, say};
+use crate::connect::export::Exported;
 use crate::connect::{self, Source};
 use crate::event::decode::Format;
 use crate::event::record::StreamSettings;
 use crate::event::time::duration_of;
 use crate::event::{TimeSpan, Timestamp};
 use crate::pattern::plan::Plan;
+use crate::pipeline::twin::{self, Twin};
 use crate::pipeline::{Failure, Input, Outputs, Progress, Replay, Summary};
 
 /// The stream of inputs that name none.
@@ -29,10 +31,19 @@ const DEFAULT_STREAM: &str = "events";
 #[derive(Debug, Args)]
 pub struct ReplayArgs {
     /// A file of patterns
-    #[arg(short, long = "pattern", value_name = "FILE", required = true)]
+    #[arg(short, long = "pattern", value_name = "FILE", required_unless_present = "control_log")]
     patterns: Vec<PathBuf>,
-    /// Events as JSON lines or CSV, `-` for standard input; each input is a partition, of the stream `events` if none is
-    /// named. Files that end in .gz or .zst are unpacked. Default: standard input
+    /// The control log of a service (`sequor export control-log`): does again what it did, with its patterns and streams, over
+    /// inputs that are exports of its events (`sequor export events`), up to the frontier at the log's end
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "inputs",
+        conflicts_with_all = ["patterns", "format", "out_of_orderness", "time_field", "type_field"]
+    )]
+    control_log: Option<PathBuf>,
+    /// Events as JSON lines or CSV, or an export of a service's events; `-` for standard input. Each input is a partition, of
+    /// the stream `events` if none is named. Files that end in .gz or .zst are unpacked. Default: standard input
     #[arg(short, long = "input", value_name = "[STREAM=]FILE")]
     inputs: Vec<String>,
     /// How events are written; CSV has a header, whose names are the fields. Default: csv for files that end in .csv (or
@@ -81,6 +92,9 @@ enum InputFormat {
 
 /// Runs the replay.
 pub fn run(args: ReplayArgs) -> ExitCode {
+    if args.control_log.is_some() {
+        return run_again(args);
+    }
     let plans = match load::patterns(&args.patterns) {
         Ok(plans) => plans,
         Err(status) => return status,
@@ -98,16 +112,16 @@ pub fn run(args: ReplayArgs) -> ExitCode {
     let mut total_bytes = Some(0);
     for (stream, file) in named {
         let source = match args.format {
-            None => connect::file::open(&file),
-            Some(InputFormat::Jsonl) => connect::file::open_as(&file, Format::JsonLines),
-            Some(InputFormat::Csv) => connect::file::open_as(&file, Format::Csv),
+            None => open(&stream, &file),
+            Some(InputFormat::Jsonl) => lines(connect::file::open_as(&file, Format::JsonLines)),
+            Some(InputFormat::Csv) => lines(connect::file::open_as(&file, Format::Csv)),
         };
         match source {
             Ok(source) => {
                 let size = std::fs::metadata(&file).ok().filter(|m| m.is_file()).map(|m| m.len());
                 total_bytes = total_bytes.zip(size).map(|(a, b)| a + b);
                 let name = if file == "-" { "standard input".into() } else { format!("`{file}`") };
-                inputs.push(Input { stream, name, source: Box::new(source) as Box<dyn Source> });
+                inputs.push(Input { stream, name, source });
             }
             Err(error) => return fail(1, format!("cannot open the input `{file}`: {error}")),
         }
@@ -137,9 +151,58 @@ pub fn run(args: ReplayArgs) -> ExitCode {
     let begun = Instant::now();
     let shows = !args.quiet && io::stderr().is_terminal();
     let result = with_progress(shows, &progress, total_bytes, begun, || replay.run(outputs));
+    told(args.quiet, result, begun)
+}
+
+/// Does again what a service did.
+fn run_again(args: ReplayArgs) -> ExitCode {
+    let inputs: Vec<(String, String)> =
+        args.inputs.iter().map(|file| (DEFAULT_STREAM.into(), file.clone())).collect();
+    if let Err(problem) = check_files(&args, &inputs) {
+        return fail(USAGE, problem);
+    }
+    if args.inputs.iter().any(|file| file == "-") {
+        return fail(
+            USAGE,
+            "exports of events are read once for each stream: give a file for standard input",
+        );
+    }
+    let log = args.control_log.as_deref().unwrap_or(Path::new("-"));
+    let text = match load::read(log) {
+        Ok(text) => text,
+        Err(error) => return fail(1, format!("cannot read the control log `{}`: {error}", log.display())),
+    };
+    let entries = match twin::entries(&text) {
+        Ok(entries) => entries,
+        Err(failure) => return fail(1, failure.to_string()),
+    };
+    let outputs = match open_outputs(&args) {
+        Ok(outputs) => outputs,
+        Err((file, error)) => return fail(1, format!("cannot write to `{file}`: {error}")),
+    };
+    let progress = Arc::new(Progress::default());
+    let twin = Twin {
+        entries,
+        files: args.inputs,
+        threads: args.threads.map_or_else(processors, usize::from),
+        batch_size: args.batch_size as usize,
+        max_buffered_events: args.max_buffered_events,
+        progress: Arc::clone(&progress),
+    };
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the summary tells how long it took; no output depends on it"
+    )]
+    let begun = Instant::now();
+    let shows = !args.quiet && io::stderr().is_terminal();
+    let result = with_progress(shows, &progress, None, begun, || twin.run(outputs));
+    told(args.quiet, result, begun)
+}
+
+fn told(quiet: bool, result: Result<Summary, Failure>, begun: Instant) -> ExitCode {
     match result {
         Ok(summary) => {
-            if !args.quiet {
+            if !quiet {
                 summarize(&summary, begun.elapsed());
             }
             ExitCode::SUCCESS
@@ -148,6 +211,21 @@ pub fn run(args: ReplayArgs) -> ExitCode {
         Err(Failure::Write(_, error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(failure) => fail(1, failure.to_string()),
     }
+}
+
+/// An input by its name and, if it is a file, by how it begins: of an export, the lines of the stream.
+fn open(stream: &str, file: &str) -> io::Result<Box<dyn Source>> {
+    // What cannot be read as one is told by whoever reads it as lines.
+    if Path::new(file).is_file()
+        && let Ok(Some(exported)) = Exported::open(file, stream)
+    {
+        return Ok(Box::new(exported));
+    }
+    lines(connect::file::open(file))
+}
+
+fn lines(opened: io::Result<connect::file::Lines>) -> io::Result<Box<dyn Source>> {
+    opened.map(|lines| Box::new(lines) as Box<dyn Source>)
 }
 
 /// As many as there are, within reason.

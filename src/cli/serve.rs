@@ -2,17 +2,22 @@
 
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use super::config::SettingsArgs;
 use super::load::Color;
-use super::{IO, fail, logging};
+use super::{IO, fail, logging, token};
 use crate::api;
-use crate::config::settings::{self, LatePolicy, Settings};
+use crate::api::auth::{Guard, Tokens};
+use crate::api::server;
+use crate::api::tls::Certificate;
+use crate::config::settings::{self, LatePolicy, Settings, Target, WebhookTarget};
 use crate::pipeline::decision::StreamDeclaration;
-use crate::pipeline::live::{Handle, Live, Options, Silence, StreamOptions};
+use crate::pipeline::live::{Handle, Live, Options, Silence, SinkOptions, StreamOptions};
 
 /// The arguments of `sequor serve`.
 #[derive(Debug, Args)]
@@ -28,7 +33,11 @@ pub fn run(args: ServeArgs) -> ExitCode {
         Err(status) => return status,
     };
     logging::start(&settings.log);
-    let live = match Live::start(options(&settings)) {
+    let options = match options(&settings) {
+        Ok(options) => options,
+        Err(why) => return fail(IO, why),
+    };
+    let live = match Live::start(options) {
         Ok(live) => live,
         Err(error) => return fail(IO, error.to_string()),
     };
@@ -52,28 +61,49 @@ pub fn run(args: ServeArgs) -> ExitCode {
 }
 
 fn serve(settings: &Settings, live: &Live) -> io::Result<()> {
+    let certificate = match &settings.server.tls {
+        Some(tls) => {
+            let read = Certificate::read(tls.cert.clone(), tls.key.clone()).map_err(io::Error::other)?;
+            Some(Arc::new(read))
+        }
+        None => None,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let limits = api::Limits {
         body_bytes: settings.server.max_body.0 as usize,
         line_bytes: settings.server.max_line.0 as usize,
         pattern_bytes: settings.server.max_pattern_text.0 as usize,
         sse_clients: settings.server.max_sse_clients,
+        request_time: settings.server.request_timeout,
     };
-    let router = api::router(live.handle().clone(), limits);
+    let guard = Guard {
+        tokens: settings.auth.enabled.then(|| Tokens::of(token::file(settings))),
+        own_host_only: !settings.auth.enabled && settings.server.listen.ip().is_loopback(),
+    };
+    if let Some(why) = guard.tokens.as_ref().and_then(Tokens::problem) {
+        warn!(reason = why, "nobody is let in");
+    }
+    let router = api::router(live.handle().clone(), limits, guard);
     let done = runtime.block_on(async {
+        // Whoever reads that it listens may ask it to stop at once.
+        let told = told_to_stop(live.handle().clone())?;
+        // Or to read its certificate again: from here on, SIGHUP does not kill.
+        let _hangup = certificate.as_ref().map(|_| signal(SignalKind::hangup())).transpose()?;
         let listener = tokio::net::TcpListener::bind(settings.server.listen).await?;
         let address = listener.local_addr()?;
         let mut out = io::stdout();
-        writeln!(out, "listening on http://{address}")?;
+        let scheme = if certificate.is_some() { "https" } else { "http" };
+        writeln!(out, "listening on {scheme}://{address}")?;
         out.flush()?;
-        axum::serve(listener, router).with_graceful_shutdown(told_to_stop(live.handle().clone())).await
+        server::serve(listener, router, certificate, settings.server.max_connections, told).await;
+        Ok(())
     });
     runtime.shutdown_background();
     done
 }
 
-fn options(settings: &Settings) -> Options {
-    Options {
+fn options(settings: &Settings) -> Result<Options, String> {
+    Ok(Options {
         dir: settings.data.dir.clone(),
         streams: settings.streams.iter().map(stream).collect(),
         threads: settings.engine.threads,
@@ -84,7 +114,23 @@ fn options(settings: &Settings) -> Options {
         idempotency_keys: settings.data.idempotency_keys,
         retain_bytes: settings.data.retain_bytes.0,
         retain_time: settings.data.retain_time,
-    }
+        matches_retain_bytes: settings.data.matches_retain_bytes.0,
+        rejected_retain_bytes: settings.data.rejected_retain_bytes.0,
+        // A start from a checkpoint does not give the same output in every case yet: until it does, starts read the logs.
+        checkpoint_interval: None,
+        sinks: settings.sinks.iter().map(sink).collect::<Result<_, _>>()?,
+    })
+}
+
+/// A sink with its secret, if that can be read.
+fn sink(sink: &settings::Sink) -> Result<SinkOptions, String> {
+    let secret = match &sink.target {
+        Target::Webhook(WebhookTarget { secret: Some(source), .. }) => {
+            Some(source.resolve(|name| std::env::var(name).ok())?)
+        }
+        _ => None,
+    };
+    Ok(SinkOptions { sink: sink.clone(), secret })
 }
 
 fn stream(settings: &settings::Stream) -> StreamOptions {
@@ -96,6 +142,7 @@ fn stream(settings: &settings::Stream) -> StreamOptions {
             out_of_orderness: settings.out_of_orderness,
             max_time_jump: settings.max_time_jump,
             flushes: settings.silence == settings::Silence::Flush,
+            keeps_late: settings.late == LatePolicy::Output,
         },
         idle_timeout: settings.idle_timeout,
         silence: match settings.silence {
@@ -103,23 +150,19 @@ fn stream(settings: &settings::Stream) -> StreamOptions {
             settings::Silence::Hold => Silence::Hold,
             settings::Silence::Clock => Silence::Clock,
         },
-        keeps_late: settings.late == LatePolicy::Output,
     }
 }
 
-/// Waits for Ctrl-C or SIGTERM, or until the service cannot go on.
-async fn told_to_stop(live: Handle) {
-    let interrupted = tokio::signal::ctrl_c();
-    let terminated = async {
-        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-            Ok(mut signal) => _ = signal.recv().await,
-            Err(_) => std::future::pending().await,
+/// Waits for Ctrl-C or SIGTERM, or until the service cannot go on. From the call on, the signals no longer kill.
+fn told_to_stop(live: Handle) -> io::Result<impl Future<Output = ()>> {
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupted.recv() => {}
+            _ = terminated.recv() => {}
+            () = live.ended() => {}
         }
-    };
-    tokio::select! {
-        _ = interrupted => {}
-        () = terminated => {}
-        () = live.ended() => {}
-    }
-    live.leave();
+        live.leave();
+    })
 }

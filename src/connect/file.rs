@@ -51,13 +51,24 @@ pub fn open_as(path: &str, format: Format) -> io::Result<Lines> {
     }
     let bytes = Arc::new(AtomicU64::new(0));
     let file = Counted { inner: File::open(path)?, bytes: Arc::clone(&bytes) };
+    Ok(Lines::counted(unpacked(path, file)?, bytes, format, LINE_BYTES_MAX))
+}
+
+/// What a file holds, or standard input for `-`; unpacked where its name says that it is packed.
+pub(super) fn reader(path: &str) -> io::Result<Box<dyn Read + Send>> {
+    if path == "-" {
+        return Ok(Box::new(io::stdin()));
+    }
+    unpacked(path, File::open(path)?)
+}
+
+fn unpacked(path: &str, file: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let suffix = Path::new(path).extension().map(|suffix| suffix.to_ascii_lowercase());
-    let reader: Box<dyn Read + Send> = match suffix.as_ref().and_then(|suffix| suffix.to_str()) {
+    Ok(match suffix.as_ref().and_then(|suffix| suffix.to_str()) {
         Some("gz") => Box::new(flate2::read::MultiGzDecoder::new(BufReader::with_capacity(READ_BYTES, file))),
         Some("zst") => Box::new(zstd::stream::read::Decoder::new(file)?),
         _ => Box::new(file),
-    };
-    Ok(Lines::counted(reader, bytes, format, LINE_BYTES_MAX))
+    })
 }
 
 impl Lines {

@@ -2,6 +2,7 @@
 //! event for all patterns together, and the rest, evaluated per partial match.
 
 use std::cmp::Ordering;
+use std::sync::Arc;
 
 use smallvec::SmallVec;
 
@@ -61,8 +62,8 @@ enum Predicate {
     /// Field against a whole number.
     Whole(usize, Accepted, i64),
     /// Field against text, equal or not.
-    Text(usize, bool, Box<str>),
-    General(Box<Expr>),
+    Text(usize, bool, Arc<str>),
+    General(Arc<Expr>),
 }
 
 /// The orders that satisfy a comparison: a bit each for less, equal and greater.
@@ -86,14 +87,14 @@ impl Accepted {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Predicates {
     all: Vec<Predicate>,
-    names: hashbrown::HashMap<String, PredicateId, ahash::RandomState>,
+    names: hashbrown::HashMap<Arc<str>, PredicateId, ahash::RandomState>,
 }
 
 impl Predicates {
     /// The number of a predicate; equal ones share it.
     pub(crate) fn intern(&mut self, expr: &Expr) -> PredicateId {
         let next = self.all.len() as PredicateId;
-        let id = *self.names.entry(format!("{expr:?}")).or_insert(next);
+        let id = *self.names.entry(format!("{expr:?}").into()).or_insert(next);
         if id == next {
             self.all.push(Predicate::new(expr));
         }
@@ -179,6 +180,6 @@ impl Predicate {
                 _ => {}
             }
         }
-        Predicate::General(Box::new(expr.clone()))
+        Predicate::General(Arc::new(expr.clone()))
     }
 }

@@ -11,10 +11,10 @@ use crate::event::{TimeSpan, Timestamp};
 /// event's number may become another's), and the pattern. Some events are gone by then, and with them what there was to
 /// close.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Deadline {
-    event: u32,
-    sequence: u32,
-    pattern: u32,
+pub(crate) struct Deadline {
+    pub(crate) event: u32,
+    pub(crate) sequence: u32,
+    pub(crate) pattern: u32,
 }
 
 /// The deadlines of a shard.
@@ -28,17 +28,92 @@ pub(crate) struct Deadlines {
     loaded: BinaryHeap<Reverse<(Timestamp, Deadline)>>,
 }
 
+/// The deadlines of windows of one length, in pieces, so that growing copies nothing.
 #[derive(Debug)]
 struct Queue {
     span: TimeSpan,
-    deadlines: VecDeque<Deadline>,
+    pieces: VecDeque<Piece>,
+    /// How many of the first piece were taken out.
+    taken: usize,
+}
+
+/// So many deadlines are in a piece.
+const PIECE: usize = 1024;
+
+/// Deadlines that were added one after the other.
+#[derive(Debug, Default)]
+struct Piece {
+    /// Of each the event, and the lowest bits of that one's sequence number.
+    events: Vec<(u32, u32)>,
+    /// The pattern of all of them.
+    pattern: u32,
+    /// The pattern of each, where it is not one.
+    patterns: Vec<u32>,
 }
 
 impl Deadline {
     /// The time of its event, as long as anybody holds that.
     #[inline]
-    fn begins(&self, store: &Store) -> Option<Timestamp> {
+    pub(crate) fn begins(&self, store: &Store) -> Option<Timestamp> {
         store.time_if_kept(self.event, self.sequence)
+    }
+}
+
+impl Queue {
+    fn push(&mut self, deadline: Deadline) {
+        if self.pieces.back().is_none_or(|last| last.events.len() == PIECE) {
+            // Most queues stay small.
+            let room = if self.pieces.is_empty() { 0 } else { PIECE };
+            self.pieces.push_back(Piece { events: Vec::with_capacity(room), ..Piece::default() });
+        }
+        let Some(piece) = self.pieces.back_mut() else { unreachable!("there is a last piece") };
+        let Deadline { event, sequence, pattern } = deadline;
+        if piece.events.is_empty() {
+            piece.pattern = pattern;
+        } else if piece.patterns.is_empty() && piece.pattern != pattern {
+            piece.patterns.resize(piece.events.len(), piece.pattern);
+        }
+        if piece.pattern != pattern || !piece.patterns.is_empty() {
+            piece.patterns.push(pattern);
+        }
+        piece.events.push((event, sequence));
+    }
+
+    /// The next ones, in their order.
+    #[inline]
+    fn iter(&self) -> impl Iterator<Item = Deadline> {
+        self.pieces.iter().enumerate().flat_map(|(number, piece)| {
+            let taken = if number == 0 { self.taken } else { 0 };
+            (taken..piece.events.len()).map(|at| piece.at(at))
+        })
+    }
+
+    #[inline]
+    fn front(&self) -> Option<Deadline> {
+        self.pieces.front().filter(|first| self.taken < first.events.len()).map(|first| first.at(self.taken))
+    }
+
+    fn pop(&mut self) {
+        self.taken += 1;
+        let Some(first) = self.pieces.front_mut().filter(|first| self.taken >= first.events.len()) else {
+            return;
+        };
+        self.taken = 0;
+        first.events.clear();
+        first.patterns.clear();
+        if self.pieces.len() > 1 {
+            self.pieces.pop_front();
+        } else if self.pieces.capacity() > 64 {
+            self.pieces = VecDeque::new();
+        }
+    }
+}
+
+impl Piece {
+    #[inline]
+    fn at(&self, at: usize) -> Deadline {
+        let (event, sequence) = self.events[at];
+        Deadline { event, sequence, pattern: self.patterns.get(at).copied().unwrap_or(self.pattern) }
     }
 }
 
@@ -46,17 +121,17 @@ impl Deadlines {
     /// Makes room for the windows of these lengths.
     pub(crate) fn grow(&mut self, lengths: &[TimeSpan]) {
         let new = lengths.iter().skip(self.queues.len());
-        self.queues.extend(new.map(|&span| Queue { span, deadlines: VecDeque::new() }));
+        self.queues.extend(new.map(|&span| Queue { span, pieces: VecDeque::new(), taken: 0 }));
     }
 
     /// Adds the end of a window of some length that is counted from the event taken last.
     #[inline]
     pub(crate) fn push(&mut self, length: u32, pattern: u32, event: u32, time: Timestamp, sequence: u64) {
         let queue = &mut self.queues[length as usize];
-        if queue.deadlines.is_empty() {
+        if queue.front().is_none() {
             self.due.push(Reverse((time.plus(queue.span), length)));
         }
-        queue.deadlines.push_back(Deadline { event, sequence: sequence as u32, pattern });
+        queue.push(Deadline { event, sequence: sequence as u32, pattern });
     }
 
     /// Adds the end of a window that is counted from any kept event.
@@ -84,8 +159,16 @@ impl Deadlines {
             return self.loaded.pop().map(|Reverse((_, deadline))| (deadline.pattern, deadline.event));
         }
         let (_, length) = self.first_queued(to, store)?;
-        let deadline = self.queues[length as usize].deadlines.pop_front()?;
+        let queue = &mut self.queues[length as usize];
+        let deadline = queue.front()?;
+        queue.pop();
         Some((deadline.pattern, deadline.event))
+    }
+
+    /// What is likely to be taken out next.
+    pub(crate) fn upcoming(&self) -> impl Iterator<Item = Deadline> {
+        let queue = self.due.peek().map(|due| &self.queues[due.0.1 as usize]);
+        queue.into_iter().flat_map(Queue::iter)
     }
 
     fn first_loaded(&mut self, to: Timestamp, store: &Store) -> Option<Timestamp> {
@@ -102,23 +185,20 @@ impl Deadlines {
     fn first_queued(&mut self, to: Timestamp, store: &Store) -> Option<(Timestamp, u32)> {
         while let Some(mut due) = self.due.peek_mut().filter(|due| due.0.0 <= to) {
             let Reverse((at, length)) = *due;
-            let Queue { span, deadlines } = &mut self.queues[length as usize];
+            let queue = &mut self.queues[length as usize];
             let mut begins = None;
-            while let Some(first) = deadlines.front() {
+            while let Some(first) = queue.front() {
                 begins = first.begins(store);
                 if begins.is_some() {
                     break;
                 }
-                deadlines.pop_front();
+                queue.pop();
             }
-            match begins.map(|begins| begins.plus(*span)) {
+            match begins.map(|begins| begins.plus(queue.span)) {
                 Some(time) if time == at => return Some((at, length)),
                 // It is put where its time belongs.
                 Some(time) => due.0.0 = time,
                 None => {
-                    if deadlines.capacity() > 1024 {
-                        *deadlines = VecDeque::new();
-                    }
                     std::collections::binary_heap::PeekMut::pop(due);
                 }
             }

@@ -1,7 +1,7 @@
 //! Which events of a type can concern any pattern at all: decided from few values, before anything is looked up. Most
 //! events of most streams end here.
 
-use std::sync::Arc;
+use smallvec::SmallVec;
 
 use super::condition::PredicateId;
 use super::route::Route;
@@ -10,7 +10,26 @@ use crate::event::key::{KeyHasher, has_key};
 use crate::event::{Block, Row, TypeId};
 
 /// More predicates than this are looked up in the routes' indexes instead of asked one by one.
-const PREDICATES_MAX: usize = 16;
+const PREDICATES_MAX: usize = 6;
+
+/// A predicate of a condition.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Step(u32);
+
+impl Step {
+    fn new(predicate: PredicateId, is_last: bool) -> Step {
+        Step(predicate << 1 | u32::from(is_last))
+    }
+
+    fn predicate(self) -> PredicateId {
+        self.0 >> 1
+    }
+
+    /// Whether it is its condition's last one.
+    fn is_last(self) -> bool {
+        self.0 & 1 == 1
+    }
+}
 
 /// What is asked of the events of one type.
 #[derive(Debug, Clone)]
@@ -24,9 +43,9 @@ pub(crate) enum Gate {
     /// They concern somebody only if one of the conditions may be true, or if a key is missing, which is counted.
     Guarded {
         /// The slots of all key fields.
-        keys: Arc<[usize]>,
-        /// The predicates of the conditions, one condition after the other; and whether one is its condition's last.
-        predicates: Arc<[(PredicateId, bool)]>,
+        keys: SmallVec<[usize; 2]>,
+        /// The predicates of the conditions, one condition after the other.
+        predicates: SmallVec<[Step; PREDICATES_MAX]>,
     },
 }
 
@@ -37,16 +56,16 @@ impl Gate {
         if routes.is_empty() {
             return Gate::Closed;
         }
-        let mut keys: Vec<usize> =
+        let mut keys: SmallVec<[usize; 2]> =
             routes.iter().flat_map(|route| &set.schema().keys[route.key]).copied().collect();
         keys.sort_unstable();
         keys.dedup();
-        let mut predicates = Vec::new();
+        let mut predicates = SmallVec::new();
         for pattern in routes.iter().flat_map(|r| &r.patterns).map(|&p| &set.patterns[p as usize]) {
             for atom in pattern.atoms.iter().filter(|atom| atom.types.has(kind)) {
                 let Some((last, before)) = atom.unary.split_last() else { return Gate::Open };
-                predicates.extend(before.iter().map(|&p| (p, false)));
-                predicates.push((*last, true));
+                predicates.extend(before.iter().map(|&p| Step::new(p, false)));
+                predicates.push(Step::new(*last, true));
             }
             if pattern.sees_all {
                 return Gate::Open;
@@ -56,31 +75,30 @@ impl Gate {
                 return if all { Gate::Indexed } else { Gate::Open };
             }
         }
-        Gate::Guarded { keys: keys.into(), predicates: predicates.into() }
+        Gate::Guarded { keys, predicates }
     }
 
     /// Whether an event of the type may concern somebody.
     #[inline(always)]
-    pub(crate) fn passes(&self, row: &Row<'_>, set: &PatternSet, found: &mut Vec<u32>) -> bool {
+    pub(crate) fn passes(&self, row: &Row<'_>, set: &PatternSet) -> bool {
         let Row { slots, text, .. } = *row;
         match self {
             Gate::Closed => false,
             Gate::Open => true,
             Gate::Indexed => set.routes.of(row.head.kind).any(|route| {
-                route.concerned(row, &set.tokens, found);
-                !found.is_empty() || !has_key(slots, &set.schema().keys[route.key])
+                route.may_concern(row, &set.tokens) || !has_key(slots, &set.schema().keys[route.key])
             }),
             Gate::Guarded { keys, predicates } => {
                 let mut holds = true;
-                for &(predicate, is_last) in predicates.iter() {
+                for step in predicates {
                     if holds {
-                        match set.predicates.quickly(predicate, slots, text) {
+                        match set.predicates.quickly(step.predicate(), slots, text) {
                             Some(answer) => holds = answer,
                             // Whatever it is, it has to be asked properly, and counted where it is a type error.
                             None => return true,
                         }
                     }
-                    if is_last {
+                    if step.is_last() {
                         if holds {
                             return true;
                         }
@@ -115,13 +133,12 @@ impl PatternSet {
         let keys = &self.schema().keys;
         let mut concerns = vec![0_u64; block.heads.len().div_ceil(64)];
         let mut hashes = vec![0; if hasher.is_some() { block.heads.len() * keys.len() } else { 0 }];
-        let mut found = Vec::new();
         for row in 0..block.heads.len() {
             let event = block.row(row);
             // A type that only a later set names is like one that none names.
             let gate = self.gates.get(event.head.kind.0 as usize);
             let gate = gate.unwrap_or(&self.gates[TypeId::OTHER.0 as usize]);
-            if !gate.passes(&event, self, &mut found) {
+            if !gate.passes(&event, self) {
                 continue;
             }
             concerns[row / 64] |= 1 << (row % 64);

@@ -34,12 +34,16 @@ pub(crate) struct Waiting {
     pub(crate) moment: u64,
 }
 
-/// What one key holds: a list of groups.
+/// What one key holds: its only partial match, or a list of groups.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct KeyState {
-    /// The first group; `NONE` where nothing is held.
+    /// `NONE` where nothing is held; with the bit `SINGLE`, the last step of the only partial match, whose state stands
+    /// in place of the next one; else the first group.
     pub(crate) first: u32,
 }
+
+/// Most keys hold one partial match: it takes no group.
+const SINGLE: u32 = 1 << 31;
 
 /// Goes through partial matches, and says which of them stay in their states.
 pub(crate) trait Visit {
@@ -54,8 +58,26 @@ pub(crate) trait Visit {
 }
 
 impl KeyState {
+    /// The only partial match, where it has no group.
+    #[inline]
+    fn single(self) -> Option<u32> {
+        (self.first & SINGLE != 0 && self.first != NONE).then_some(self.first & !SINGLE)
+    }
+
+    /// The first group, where there are groups.
+    #[inline]
+    fn first_group(self) -> u32 {
+        if self.first & SINGLE == 0 { self.first } else { NONE }
+    }
+
     /// Adds a partial match with its reference.
     pub(crate) fn add(&mut self, store: &mut Store, state: StateId, node: u32) {
+        if self.first == NONE {
+            store.nodes[node].next = state;
+            self.first = node | SINGLE;
+            return;
+        }
+        self.make_group(store);
         let mut at = self.first;
         while at != NONE {
             let group = &mut store.groups[at];
@@ -69,13 +91,45 @@ impl KeyState {
         self.push(store, state, node);
     }
 
+    /// Puts the only partial match into a group, as others are to come.
+    fn make_group(&mut self, store: &mut Store) {
+        if let Some(node) = self.single() {
+            let state = std::mem::replace(&mut store.nodes[node].next, NONE);
+            self.first = store.groups.insert(Group { state, runs: node, next: NONE });
+        }
+    }
+
+    /// Takes the only partial match out of its group.
+    fn make_single(&mut self, store: &mut Store) {
+        if self.first_group() != NONE
+            && let Group { state, runs, next: NONE } = store.groups[self.first]
+            && state != WAITING
+            && store.nodes[runs].next == NONE
+        {
+            store.nodes[runs].next = state;
+            store.groups.remove(self.first);
+            self.first = runs | SINGLE;
+        }
+    }
+
+    /// Adds a group to what is empty or has groups.
     fn push(&mut self, store: &mut Store, state: StateId, runs: u32) {
         self.first = store.groups.insert(Group { state, runs, next: self.first });
     }
 
     /// Visits all partial matches.
     pub(crate) fn visit(&mut self, store: &mut Store, visitor: &mut impl Visit) {
+        if let Some(node) = self.single() {
+            let state = store.nodes[node].next;
+            if let Some(of) = visitor.state(store, state)
+                && !visitor.stays(store, &of, state, node)
+            {
+                self.first = NONE;
+            }
+            return;
+        }
         let (mut at, mut last) = (self.first, NONE);
+        let mut is_less = false;
         while at != NONE {
             let Group { state, mut runs, next, .. } = store.groups[at];
             if state != WAITING
@@ -86,6 +140,8 @@ impl KeyState {
                     let after = store.nodes[node].next;
                     if visitor.stays(store, &of, state, node) {
                         store.nodes[node].next = std::mem::replace(&mut runs, node);
+                    } else {
+                        is_less = true;
                     }
                     node = after;
                 }
@@ -98,6 +154,9 @@ impl KeyState {
             }
             at = next;
         }
+        if is_less {
+            self.make_single(store);
+        }
     }
 
     /// Takes a group out of the list; `last` is the one before it.
@@ -109,23 +168,59 @@ impl KeyState {
         }
     }
 
-    /// The numbers of the groups of partial matches.
-    pub(crate) fn states(self, store: &Store) -> impl Iterator<Item = u32> {
-        self.all(store).filter(|&at| store.groups[at].state != WAITING)
+    /// The states that partial matches are in, each with those.
+    pub(crate) fn groups(self, store: &Store) -> impl Iterator<Item = (StateId, impl Iterator<Item = u32>)> {
+        let single = self.single().map(|node| (store.nodes[node].next, node, true));
+        let groups = self.all(store).map(|at| &store.groups[at]).filter(|group| group.state != WAITING);
+        single.into_iter().chain(groups.map(|group| (group.state, group.runs, false))).map(
+            move |(state, runs, is_single)| {
+                let next = move |node| if is_single { NONE } else { store.nodes[node].next };
+                (state, list(runs, next))
+            },
+        )
     }
 
     /// The partial matches, in no order that means anything.
     pub(crate) fn runs(self, store: &Store) -> impl Iterator<Item = u32> {
-        self.states(store).flat_map(move |at| self.in_group(store, at))
+        self.groups(store).flat_map(|(_, runs)| runs)
     }
 
-    /// The partial matches of a group.
-    pub(crate) fn in_group(self, store: &Store, group: u32) -> impl Iterator<Item = u32> {
-        list(store.groups[group].runs, |node| store.nodes[node].next)
+    /// Calls `with` for each state that partial matches are in, in an order that stays.
+    pub(crate) fn for_each_state(self, store: &mut Store, mut with: impl FnMut(&mut StateId)) {
+        if let Some(node) = self.single() {
+            return with(&mut store.nodes[node].next);
+        }
+        let mut at = self.first;
+        while at != NONE {
+            let group = &mut store.groups[at];
+            if group.state != WAITING {
+                with(&mut group.state);
+            }
+            at = group.next;
+        }
+    }
+
+    /// Some partial match, or a complete one that waits. None where nothing is held, or where it is gone.
+    #[inline]
+    pub(crate) fn some_run(self, store: &Store) -> Option<u32> {
+        if let Some(node) = self.single() {
+            return Some(node);
+        }
+        let group = store.groups.get(self.first)?;
+        match group.state {
+            WAITING => store.waiting.get(group.runs)?.first().map(|waiting| waiting.node),
+            _ => Some(group.runs),
+        }
+    }
+
+    /// The first event of one of them, where some are held.
+    #[inline]
+    pub(crate) fn some_event(self, store: &Store) -> u32 {
+        self.some_run(store).map_or(NONE, |run| store.nodes[run].first)
     }
 
     fn all(self, store: &Store) -> impl Iterator<Item = u32> {
-        list(self.first, |at| store.groups[at].next)
+        list(self.first_group(), |at| store.groups[at].next)
     }
 
     /// The complete matches that wait.
@@ -136,6 +231,7 @@ impl KeyState {
     /// The complete matches that wait, which may be none as yet.
     pub(crate) fn waiting_mut<'s>(&mut self, store: &'s mut Store) -> &'s mut Vec<Waiting> {
         let number = self.waiting(store).unwrap_or_else(|| {
+            self.make_group(store);
             let number = store.waiting.insert(Vec::new());
             self.push(store, WAITING, number);
             number
@@ -155,12 +251,13 @@ impl KeyState {
 
     /// Forgets the list of complete matches that wait if it is empty.
     pub(crate) fn forget_waiting(&mut self, store: &mut Store) {
-        let (mut at, mut last) = (self.first, NONE);
+        let (mut at, mut last) = (self.first_group(), NONE);
         while at != NONE {
             let group = store.groups[at];
             if group.state == WAITING && store.waiting[group.runs].is_empty() {
                 store.waiting.remove(group.runs);
-                return self.remove(store, at, last);
+                self.remove(store, at, last);
+                return self.make_single(store);
             }
             (last, at) = (at, group.next);
         }
@@ -180,17 +277,6 @@ impl Visit for Drop {
     fn stays(&mut self, store: &mut Store, (): &(), _: StateId, node: u32) -> bool {
         store.release(node);
         false
-    }
-}
-
-/// Some event of the key whose first group this is.
-#[inline]
-pub(crate) fn some_event(store: &Store, first: u32) -> u32 {
-    let group = &store.groups[first];
-    match group.state {
-        // An empty list is forgotten at once.
-        WAITING => store.nodes[store.waiting[group.runs][0].node].first,
-        _ => store.nodes[group.runs].first,
     }
 }
 

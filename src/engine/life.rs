@@ -122,6 +122,14 @@ impl PatternSet {
         (pattern.plan.name == name && pattern.version == version).then_some(number)
     }
 
+    /// The patterns that are there: number, name, version, and whether it begins nothing any more.
+    pub fn installed(&self) -> impl Iterator<Item = (u32, &str, u64, bool)> {
+        self.by_rank.iter().map(|&number| {
+            let pattern = &self.patterns[number as usize];
+            (number, pattern.plan.name.as_str(), pattern.version, pattern.life == Life::Retired)
+        })
+    }
+
     /// What a pattern does.
     pub fn life(&self, number: u32) -> Life {
         self.patterns.get(number as usize).map_or(Life::Removed, |pattern| pattern.life)

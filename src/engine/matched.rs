@@ -142,7 +142,9 @@ impl<'a> MatchView<'a> {
             for (event, _) in of_stage {
                 out.push(before);
                 before = b',';
-                write_raw(self.store.row(*event).raw(), out);
+                for part in self.store.row(*event).object() {
+                    write_raw(part, out);
+                }
             }
             out.push(b']');
         }
@@ -242,7 +244,7 @@ fn write_value(value: &Value<'_>, out: &mut Vec<u8>) {
         Value::Float(f) => serde_json::to_writer(out, f),
         Value::Str(s) => serde_json::to_writer(out, s.as_ref()),
         Value::Json(json) => {
-            write_raw(json, out);
+            write_raw(json.as_bytes(), out);
             Ok(())
         }
     };
@@ -250,10 +252,10 @@ fn write_value(value: &Value<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends JSON as it came; a line break can only stand between two tokens, and becomes a space.
-fn write_raw(json: &str, out: &mut Vec<u8>) {
+fn write_raw(json: &[u8], out: &mut Vec<u8>) {
     let from = out.len();
-    out.extend_from_slice(json.as_bytes());
-    if memchr::memchr2(b'\n', b'\r', json.as_bytes()).is_some() {
+    out.extend_from_slice(json);
+    if memchr::memchr2(b'\n', b'\r', json).is_some() {
         for byte in &mut out[from..] {
             if matches!(byte, b'\n' | b'\r') {
                 *byte = b' ';

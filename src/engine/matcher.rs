@@ -1,15 +1,18 @@
-//! One pattern at work in one shard, by either store of partial matches: the same events give the same matches.
+//! One pattern at work in one shard, by one of the stores of partial matches: the same events give the same matches.
 
+use super::changed::{Given, Giver};
 use super::deadlines::Deadlines;
+use super::groups::GroupRunner;
+use super::key_state::KeyState;
 use super::runner::{Found, Runner, Scratch};
-use super::saved::{Damaged, Loader};
+use super::saved::{Damaged, Loader, put_name};
 use super::set::{PatternSet, Shape};
 use super::sets::SetRunner;
 use super::store::Store;
 use super::table::{StateId, Table};
 use super::truths::{Current, KeyHash};
-use crate::event::Timestamp;
 use crate::event::key::KeyHasher;
+use crate::event::{Fields, Timestamp};
 use crate::pattern::nfa::Storage;
 
 /// A time at which windows close.
@@ -27,6 +30,23 @@ pub(crate) struct Restoring<'a> {
     pub(crate) hasher: &'a KeyHasher,
     /// That of the pattern's shape.
     pub(crate) table: &'a mut Table,
+    pub(crate) given: Option<Given<'a>>,
+}
+
+/// The hash of the key that an event of a loaded key has; none where it is not the one that the key was given as.
+pub(crate) fn hash_of<'a>(
+    row: &impl Fields<'a>,
+    slots: &[usize],
+    hasher: &KeyHasher,
+    given: Option<Given<'_>>,
+) -> Option<u32> {
+    let hash = hasher.hash(row, slots);
+    let is_it = given.is_none_or(|given| {
+        let mut name = Vec::new();
+        put_name(row, slots, &mut name);
+        name == given.name
+    });
+    (hash != 0 && is_it).then_some(hash as u32)
 }
 
 /// One pattern in one shard.
@@ -36,12 +56,15 @@ pub(crate) enum Matcher {
     Runs(Runner),
     /// All partial matches of a key in one state as one set.
     Sets(Box<SetRunner>),
+    /// The starts of a key in the same states as one group.
+    Groups(Box<GroupRunner>),
 }
 
 impl Matcher {
     pub(crate) fn new(number: u32, set: &PatternSet) -> Matcher {
         match set.patterns[number as usize].storage {
             Storage::Sets if !set.runs_only => Matcher::Sets(Box::new(SetRunner::new(number))),
+            Storage::StartGroups if !set.runs_only => Matcher::Groups(Box::new(GroupRunner::new(number))),
             _ => Matcher::Runs(Runner::new(number)),
         }
     }
@@ -51,6 +74,7 @@ impl Matcher {
         match self {
             Matcher::Runs(runner) => runner.renumber(number),
             Matcher::Sets(runner) => runner.renumber(number),
+            Matcher::Groups(runner) => runner.renumber(number),
         }
     }
 
@@ -59,6 +83,7 @@ impl Matcher {
         match self {
             Matcher::Runs(runner) => runner.clear(store),
             Matcher::Sets(runner) => runner.clear(store),
+            Matcher::Groups(runner) => runner.clear(store),
         }
     }
 
@@ -67,15 +92,16 @@ impl Matcher {
         match self {
             Matcher::Runs(runner) => runner.keys(),
             Matcher::Sets(runner) => runner.keys(),
+            Matcher::Groups(runner) => runner.keys(),
         }
     }
 
-    /// The first group of a key that may have this hash.
+    /// What a key holds that may have this hash.
     #[inline]
-    pub(crate) fn first_group(&self, hash: u64) -> Option<u32> {
+    pub(crate) fn first_of(&self, hash: u64) -> Option<KeyState> {
         match self {
-            Matcher::Runs(runner) => runner.first_group(hash),
-            Matcher::Sets(_) => None,
+            Matcher::Runs(runner) => runner.first_of(hash),
+            Matcher::Sets(_) | Matcher::Groups(_) => None,
         }
     }
 
@@ -84,6 +110,7 @@ impl Matcher {
         match self {
             Matcher::Runs(_) => 0,
             Matcher::Sets(runner) => runner.steps(),
+            Matcher::Groups(runner) => runner.steps(),
         }
     }
 
@@ -92,6 +119,7 @@ impl Matcher {
         match self {
             Matcher::Runs(runner) => runner.partial_matches(store),
             Matcher::Sets(runner) => runner.partial_matches(),
+            Matcher::Groups(runner) => runner.partial_matches(),
         }
     }
 
@@ -109,6 +137,7 @@ impl Matcher {
         match self {
             Matcher::Runs(runner) => runner.event(event, key, table, scratch, store, found),
             Matcher::Sets(runner) => runner.event(event, key, table, &mut scratch.truths, store, found),
+            Matcher::Groups(runner) => runner.event(event, key, table, &mut scratch.truths, store, found),
         }
     }
 
@@ -125,6 +154,7 @@ impl Matcher {
         match self {
             Matcher::Runs(runner) => runner.close(closing, begun, table, scratch, store, found),
             Matcher::Sets(runner) => runner.close(closing, begun, scratch, store),
+            Matcher::Groups(runner) => runner.close(closing, begun, store, found),
         }
     }
 
@@ -135,11 +165,30 @@ impl Matcher {
         }
     }
 
+    /// Changes are noted from now on.
+    pub(crate) fn turn_on(&mut self) {
+        match self {
+            Matcher::Runs(runner) => runner.turn_on(),
+            Matcher::Sets(runner) => runner.turn_on(),
+            Matcher::Groups(runner) => runner.turn_on(),
+        }
+    }
+
+    /// Gives the keys that changed, or all.
+    pub(crate) fn give(&mut self, all: bool, giver: &mut Giver<'_>) {
+        match self {
+            Matcher::Runs(runner) => runner.give(all, giver),
+            Matcher::Sets(runner) => runner.give(all, giver),
+            Matcher::Groups(runner) => runner.give(all, giver),
+        }
+    }
+
     /// Encodes all keys and drops them.
     pub(crate) fn unload(&mut self, table: &Table, store: &mut Store) -> Vec<Vec<u8>> {
         match self {
             Matcher::Runs(runner) => runner.unload(table, store),
             Matcher::Sets(runner) => runner.unload(table, store),
+            Matcher::Groups(runner) => runner.unload(table, store),
         }
     }
 
@@ -155,6 +204,7 @@ impl Matcher {
         match self {
             Matcher::Runs(runner) => runner.load(bytes, loader, restoring, deadlines, store),
             Matcher::Sets(runner) => runner.load(bytes, loader, restoring, deadlines, store),
+            Matcher::Groups(runner) => runner.load(bytes, loader, restoring, deadlines, store),
         }
     }
 
@@ -166,17 +216,20 @@ impl Matcher {
         alike: impl Iterator<Item = &'a mut Matcher>,
         store: &mut Store,
     ) {
-        let (mut groups, mut sets) = (Vec::new(), Vec::new());
+        let (mut keys, mut others) = (Vec::new(), Vec::new());
         for matcher in alike {
             match matcher {
-                Matcher::Runs(runner) => groups.extend(runner.groups(store)),
-                Matcher::Sets(runner) => sets.extend(runner.states()),
+                Matcher::Runs(runner) => keys.extend(runner.states()),
+                Matcher::Sets(runner) => others.extend(runner.states()),
+                Matcher::Groups(runner) => others.extend(runner.states()),
             }
         }
-        let mut states: Vec<StateId> = groups.iter().map(|&at| store.groups[at].state).collect();
-        table.rebuild(shape, states.iter_mut().chain(sets));
-        for (at, state) in groups.into_iter().zip(states) {
-            store.groups[at].state = state;
+        let mut states: Vec<StateId> = Vec::new();
+        keys.iter().for_each(|key| key.for_each_state(store, |state| states.push(*state)));
+        table.rebuild(shape, states.iter_mut().chain(others));
+        let mut states = states.into_iter();
+        for key in keys {
+            key.for_each_state(store, |state| *state = states.next().unwrap_or(*state));
         }
     }
 

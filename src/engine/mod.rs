@@ -3,22 +3,27 @@
 //!
 //! In reading order: [`PatternSet`] is what is installed; `gate` tells which events can concern any of it, `route` and
 //! `index` which patterns; `truths` are what their conditions are for an event; `table` turns an automaton into states
-//! and cells; `key_state` is what a key holds, made of the paths in `store` and the texts in `payload`; `runner` moves
-//! one pattern by one event, and closes its windows at `deadlines`; `skip` decides which complete matches are taken;
-//! `sets` is another store and runner for patterns whose partial matches would be too many, and `matcher` stands for
-//! both; `saved` is a key as bytes; [`Engine`] is one shard of it all, `sorter` its order of output; [`MatchView`] is
-//! what comes out.
+//! and cells; `key_state` is what a key holds, made of the paths in `store` and the events in `page`s; `carried` is
+//! what conditions ask of earlier events; `runner` moves one pattern by one event, and closes its windows at
+//! `deadlines`; `skip` decides which complete matches are taken; `sets` and `groups` are other stores and runners for
+//! patterns whose partial matches would be too many, and `matcher` stands for any of them; `saved` is a key as bytes, `changed` which keys have to be given away;
+//! [`Engine`] is one shard of it all, `sorter` its order of output; [`MatchView`] is what comes out.
 //!
 //! Not here: which events are late, in which order they come, where they come from and where matches go.
 
+mod carried;
+mod changed;
 mod condition;
 mod deadlines;
 mod gate;
+mod groups;
 mod index;
 mod key_state;
+mod keys;
 mod life;
 mod matched;
 mod matcher;
+mod page;
 mod path;
 mod payload;
 mod route;
@@ -38,4 +43,4 @@ pub use life::{Differs, Life};
 pub use matched::{Kind, MatchSink, MatchView, Order};
 pub use saved::Damaged;
 pub use set::PatternSet;
-pub use shard::{Counters, Engine, SavedKey};
+pub use shard::{Counters, Engine, KeyState, Progress, SavedKey};

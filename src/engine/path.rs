@@ -4,10 +4,12 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 
+use super::carried::Carries;
+use super::page::KeptRow;
 use super::store::{NONE, Store};
-use crate::event::{Row, Value};
-use crate::pattern::eval::{Env, Scalar};
-use crate::pattern::expr::{Attribute, Pick};
+use crate::event::{Fields, Row, Value};
+use crate::pattern::eval::{self, Env, Scalar, Sum};
+use crate::pattern::expr::{Aggregate, Attribute, Pick};
 use crate::pattern::plan::StageId;
 
 /// What rows do not say themselves: the slot that holds the type, and the streams' names.
@@ -18,27 +20,27 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    fn scalar(&self, row: &Row<'_>, attribute: &Attribute) -> Scalar {
+    fn scalar<'a>(&'a self, row: &impl Fields<'a>, attribute: &Attribute) -> Scalar {
         match attribute {
-            Attribute::Field(slot) => Scalar::from(&row.slots[*slot]),
+            Attribute::Field(slot) => Scalar::from(&row.slot(*slot)),
             other => Scalar::from(&self.read(row, other)),
         }
     }
 
-    fn read<'a>(&'a self, row: &Row<'a>, attribute: &Attribute) -> Value<'a> {
+    pub(super) fn read<'a>(&'a self, row: &impl Fields<'a>, attribute: &Attribute) -> Value<'a> {
         match attribute {
             Attribute::Field(slot) => row.value(*slot),
-            Attribute::Time => Value::Time(row.head.time.0),
+            Attribute::Time => Value::Time(row.time().0),
             Attribute::Type => match self.type_slot.map(|slot| row.value(slot)) {
                 Some(text @ Value::Str(_)) => text,
                 _ => Value::Null,
             },
-            Attribute::Stream => match self.streams.get(row.head.position.stream as usize) {
+            Attribute::Stream => match self.streams.get(row.position().stream as usize) {
                 Some(name) => Value::Str(Cow::Borrowed(name)),
                 None => Value::Null,
             },
-            Attribute::Partition => Value::Int(i64::from(row.head.position.partition)),
-            Attribute::Offset => i64::try_from(row.head.position.offset).map_or(Value::Null, Value::Int),
+            Attribute::Partition => Value::Int(i64::from(row.position().partition)),
+            Attribute::Offset => i64::try_from(row.position().offset).map_or(Value::Null, Value::Int),
             // Files have neither record keys nor headers.
             Attribute::RecordKey | Attribute::Header(_) => Value::Null,
         }
@@ -47,17 +49,17 @@ impl Surroundings {
 
 /// Sees the event being tested alone.
 pub(crate) struct Unary<'a> {
-    pub(crate) row: Row<'a>,
+    pub(crate) row: &'a Row<'a>,
     pub(crate) around: &'a Surroundings,
     pub(crate) type_errors: &'a Cell<u64>,
 }
 
 impl<'a> Env<'a> for Unary<'a> {
     fn this(&self, attribute: &Attribute) -> Value<'a> {
-        self.around.read(&self.row, attribute)
+        self.around.read(self.row, attribute)
     }
     fn this_scalar(&self, attribute: &Attribute) -> Scalar {
-        self.around.scalar(&self.row, attribute)
+        self.around.scalar(self.row, attribute)
     }
     fn pick(&self, _: StageId, _: Pick, _: &Attribute) -> Value<'a> {
         Value::Null
@@ -80,6 +82,8 @@ pub(crate) struct Iterative<'a> {
     pub(crate) store: &'a Store,
     /// The last step of the path; `NONE` at its beginning.
     pub(crate) node: u32,
+    /// What can be told without a walk along the path.
+    pub(crate) carries: &'a Carries,
 }
 
 impl<'a> Iterative<'a> {
@@ -92,7 +96,7 @@ impl<'a> Iterative<'a> {
                 return None;
             }
             let step = store.nodes[node];
-            node = step.before;
+            node = store.before(node);
             Some(step)
         })
         .filter(move |step| step.stage as usize == stage)
@@ -100,6 +104,9 @@ impl<'a> Iterative<'a> {
     }
 
     fn picked(&self, stage: StageId, pick: Pick) -> Option<u32> {
+        if let Ok(event) = self.carries.pick(self.store, self.node, stage, pick) {
+            return event;
+        }
         match pick {
             Pick::Last => self.backwards(stage).next(),
             Pick::Index(index) if index < 0 => index
@@ -131,13 +138,26 @@ impl<'a> Env<'a> for Iterative<'a> {
         event.map_or(Scalar::Null, |event| self.tested.around.scalar(&self.store.row(event), attribute))
     }
     fn count(&self, stage: StageId) -> usize {
-        self.backwards(stage).count()
+        let carried = self.carries.count(self.store, self.node, stage);
+        carried.unwrap_or_else(|| self.backwards(stage).count())
     }
     fn each(&self, stage: StageId, attribute: &Attribute, with: &mut dyn FnMut(Value<'a>)) {
         let mut events: smallvec::SmallVec<[u32; 16]> = self.backwards(stage).collect();
         events.reverse();
         for event in events {
             with(self.tested.around.read(&self.store.row(event), attribute));
+        }
+    }
+    fn sum(&self, stage: StageId, attribute: &Attribute) -> Sum {
+        let carried = self.carries.sum(self.store, self.node, stage, attribute);
+        carried.unwrap_or_else(|| eval::sum_of_each(self, stage, attribute))
+    }
+    fn extreme(&self, aggregate: Aggregate, stage: StageId, attribute: &Attribute) -> Option<Value<'a>> {
+        match self.carries.extreme(self.store, self.node, aggregate, stage, attribute) {
+            Some(Ok(NONE)) => Some(Value::Null),
+            Some(Ok(event)) => Some(self.tested.around.read(&self.store.row(event), attribute)),
+            Some(Err(())) => None,
+            None => eval::extreme_of_each(self, aggregate, stage, attribute),
         }
     }
     fn key(&self, _: usize) -> Value<'a> {
@@ -158,7 +178,7 @@ pub(crate) struct Selected<'a> {
 }
 
 impl<'a> Selected<'a> {
-    pub(crate) fn events(&self, stage: StageId) -> impl DoubleEndedIterator<Item = Row<'a>> + use<'a> {
+    pub(crate) fn events(&self, stage: StageId) -> impl DoubleEndedIterator<Item = KeptRow<'a>> + use<'a> {
         let store = self.store;
         self.path.iter().filter(move |(_, s)| *s as usize == stage).map(move |(event, _)| store.row(*event))
     }

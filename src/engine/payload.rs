@@ -1,14 +1,11 @@
-//! The bytes and values of kept events, one behind the other in pages: keeping an event allocates nothing, and a page
-//! goes back to the allocator when none of its events is left. Where many pages hold little that is alive, all of it
-//! is moved together.
+//! The pages of kept events: keeping an event allocates nothing, and a page goes back to the allocator when none of its
+//! events is left. Where many pages hold little that is alive, all of it is moved together.
 
-use crate::event::{Row, Slot};
+use super::page::{KeptRow, Page};
+use crate::event::Row;
 
-/// Bytes of text after which a page takes no more events.
+/// Bytes after which a page takes no more events.
 const PAGE_BYTES: usize = 32 << 10;
-
-/// About what the text of an event takes.
-const EVENT_BYTES: usize = 128;
 
 /// So many emptied pages keep their room for what comes next.
 const SPARE_PAGES: usize = 16;
@@ -16,27 +13,28 @@ const SPARE_PAGES: usize = 16;
 /// Below so much nothing is moved together.
 const LEAN_BYTES: usize = 1 << 20;
 
-/// Where an event's payload is.
+/// Where an event is: its page, and the byte there. Of 2 bytes each, so that nothing is lost beside others.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Place {
-    page: u32,
-    /// The first of its slots there.
-    slots: u32,
-    /// Where its text begins.
-    pub(crate) text: u32,
-    /// Length of its text, unescaped strings included.
-    len: u32,
-    /// How many slots it has.
-    width: u32,
+    page: [u16; 2],
+    at: u16,
 }
 
-#[derive(Debug, Default)]
-struct Page {
-    /// Original objects, and behind each the unescaped strings of its fields.
-    text: String,
-    slots: Vec<Slot>,
-    /// How many of its events are alive.
-    alive: u32,
+impl Place {
+    /// No event begins behind `PAGE_BYTES`.
+    fn new(page: u32, at: u32) -> Place {
+        Place { page: [page as u16, (page >> 16) as u16], at: at as u16 }
+    }
+
+    #[inline]
+    fn page(self) -> u32 {
+        u32::from(self.page[0]) | u32::from(self.page[1]) << 16
+    }
+
+    #[inline]
+    fn at(self) -> u32 {
+        u32::from(self.at)
+    }
 }
 
 /// The payloads of one shard's kept events.
@@ -47,7 +45,7 @@ pub(crate) struct Payloads {
     current: u32,
     /// Pages that hold nothing.
     unused: Vec<u32>,
-    /// Slots of events that are added.
+    /// Fields of events that are added.
     width: usize,
     /// Bytes that pages have in use, and those among them that belong to events alive.
     used: usize,
@@ -61,81 +59,55 @@ impl Default for Payloads {
 }
 
 impl Payloads {
-    /// Sets how many slots events have from now on.
+    /// Sets how many fields events have from now on.
     pub(crate) fn set_width(&mut self, width: usize) {
         self.width = width;
     }
 
-    /// Adds the payload of a row, which may be one of a kept event; its slots point into its page afterwards.
-    pub(crate) fn add(&mut self, row: &Row<'_>) -> Place {
-        let raw = row.raw();
-        if self.pages[self.current as usize].text.len() + raw.len() > PAGE_BYTES {
+    /// Adds an event.
+    pub(crate) fn add(&mut self, row: &Row<'_>, sequence: u64) -> Place {
+        let page = &self.pages[self.current as usize];
+        let is_full = page.bytes.len() + Page::bytes_of(row, self.width) > PAGE_BYTES;
+        if is_full || page.width != self.width {
             self.open_page();
         }
         let page = &mut self.pages[self.current as usize];
-        let (text, slots) = (page.text.len(), page.slots.len() as u32);
-        page.text.push_str(raw);
-        let moved = |at: u32| at - row.head.raw.start + text as u32;
-        // An event that was kept before more fields were needed has no more.
-        let fields = &row.slots[..self.width.min(row.slots.len())];
-        for slot in fields {
-            page.slots.push(match *slot {
-                Slot::Str { at, len } => Slot::Str { at: moved(at), len },
-                Slot::Json { at, len } => Slot::Json { at: moved(at), len },
-                Slot::Unescaped { at, len } => {
-                    let to = page.text.len() as u32;
-                    page.text.push_str(&row.unescaped[at as usize..][..len as usize]);
-                    Slot::Unescaped { at: to, len }
-                }
-                other => other,
-            });
-        }
+        let at = page.add(row, sequence);
         page.alive += 1;
-        let len = (page.text.len() - text) as u32;
-        let width = fields.len() as u32;
-        let place = Place { page: self.current, slots, text: text as u32, len, width };
-        self.used += place.bytes();
-        self.alive += place.bytes();
-        place
+        let bytes = page.bytes.len() - at as usize;
+        self.used += bytes;
+        self.alive += bytes;
+        Place::new(self.current, at)
     }
 
     /// An event is gone.
     pub(crate) fn remove(&mut self, place: Place) {
-        self.alive -= place.bytes();
-        let page = &mut self.pages[place.page as usize];
+        let page = &mut self.pages[place.page() as usize];
+        self.alive -= page.row(place.at()).len();
         page.alive -= 1;
         if page.alive > 0 {
             return;
         }
-        self.used -= page.text.len() + page.slots.len() * size_of::<Slot>();
-        page.text.clear();
-        page.slots.clear();
-        if place.page != self.current {
-            if self.unused.len() >= SPARE_PAGES || page.text.capacity() > 2 * PAGE_BYTES {
+        self.used -= page.bytes.len();
+        page.bytes.clear();
+        if place.page() != self.current {
+            if self.unused.len() >= SPARE_PAGES || page.bytes.capacity() > 2 * PAGE_BYTES {
                 *page = Page::default();
             }
-            self.unused.push(place.page);
+            self.unused.push(place.page());
         }
     }
 
-    /// The text of an event's page, and its slots.
+    /// An event.
     #[inline]
-    pub(crate) fn get(&self, place: Place) -> (&str, &[Slot]) {
-        let page = &self.pages[place.page as usize];
-        (&page.text, &page.slots[place.slots as usize..][..place.width as usize])
+    pub(crate) fn get(&self, place: Place) -> KeptRow<'_> {
+        self.pages[place.page() as usize].row(place.at())
     }
 
-    /// Reads a byte of an event's text and the kind of its first slot: they are in the cache afterwards.
+    /// Reads a byte of an event: its beginning is in the cache afterwards.
     pub(crate) fn touch(&self, place: Place) -> u64 {
-        let Some(page) = self.pages.get(place.page as usize) else { return 0 };
-        let byte = page.text.as_bytes().get(place.text as usize).copied().unwrap_or(0);
-        let is_null = page.slots.get(place.slots as usize) == Some(&Slot::Null);
-        u64::from(byte) + u64::from(is_null)
-    }
-
-    /// An event's own text.
-    pub(crate) fn text(&self, place: Place) -> &str {
-        &self.pages[place.page as usize].text[place.text as usize..][..place.len as usize]
+        let page = self.pages.get(place.page() as usize);
+        page.and_then(|page| page.bytes.get(place.at() as usize)).map_or(0, |&byte| u64::from(byte))
     }
 
     /// Whether most of what pages hold belongs to no event any more.
@@ -149,23 +121,15 @@ impl Payloads {
     }
 
     fn open_page(&mut self) {
-        if self.pages[self.current as usize].alive == 0 {
-            // What is too long for a page has one of its own; nothing else is in this one.
-            return;
+        // What is too long for a page has one of its own.
+        if self.pages[self.current as usize].alive > 0 {
+            self.current = self.unused.pop().unwrap_or_else(|| {
+                self.pages.push(Page::default());
+                self.pages.len() as u32 - 1
+            });
+            // Room for all of a page at once: growing would copy.
+            self.pages[self.current as usize].bytes.reserve(PAGE_BYTES);
         }
-        self.current = self.unused.pop().unwrap_or_else(|| {
-            self.pages.push(Page::default());
-            self.pages.len() as u32 - 1
-        });
-        // Room for all of a page at once: growing would copy.
-        let page = &mut self.pages[self.current as usize];
-        page.text.reserve(PAGE_BYTES);
-        page.slots.reserve(PAGE_BYTES / EVENT_BYTES * self.width);
-    }
-}
-
-impl Place {
-    fn bytes(self) -> usize {
-        self.len as usize + self.width as usize * size_of::<Slot>()
+        self.pages[self.current as usize].width = self.width;
     }
 }

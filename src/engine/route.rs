@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 use super::condition::Types;
 use super::index::{Index, Need, Tokens};
 use super::set::Compiled;
 use crate::event::{Row, TypeId};
+
+/// So many patterns are not looked up.
+const FEW: usize = 2;
 
 /// Patterns with one key specification and the same streams that have to see events of one type, or of any.
 #[derive(Debug, Clone)]
@@ -14,10 +19,11 @@ pub(crate) struct Route {
     pub(crate) number: u32,
     /// The key specification's number.
     pub(crate) key: usize,
-    /// By rank of a stream: whether the patterns read it.
+    /// By rank of a stream: whether the patterns read it; and whether they read all.
     streams: Vec<bool>,
+    reads_all: bool,
     /// All of them, in their order.
-    pub(crate) patterns: Vec<u32>,
+    pub(crate) patterns: SmallVec<[u32; 4]>,
     index: Index,
 }
 
@@ -26,9 +32,9 @@ pub(crate) struct Route {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Routes {
     /// For events of any type.
-    any: Vec<Arc<Route>>,
+    any: SmallVec<[Arc<Route>; 1]>,
     /// By type: for its events alone.
-    of_type: Vec<Vec<Arc<Route>>>,
+    of_type: Vec<SmallVec<[Arc<Route>; 1]>>,
     /// How many there have been.
     count: u32,
 }
@@ -42,7 +48,7 @@ impl Routes {
         }
         for kind in kinds(pattern) {
             if self.of_type.len() <= kind.0 as usize {
-                self.of_type.resize_with(kind.0 as usize + 1, Vec::new);
+                self.of_type.resize_with(kind.0 as usize + 1, SmallVec::new);
             }
             let of_kind = &mut self.of_type[kind.0 as usize];
             route(of_kind, pattern, &mut self.count).add(number, pattern, needs, |types| types.has(kind));
@@ -104,12 +110,18 @@ fn kinds(pattern: &Compiled) -> Vec<TypeId> {
 }
 
 /// The route of a pattern among those of a type. `count` is how many routes there have been.
-fn route<'a>(routes: &'a mut Vec<Arc<Route>>, pattern: &Compiled, count: &mut u32) -> &'a mut Route {
+fn route<'a>(
+    routes: &'a mut SmallVec<[Arc<Route>; 1]>,
+    pattern: &Compiled,
+    count: &mut u32,
+) -> &'a mut Route {
     let same = |route: &Arc<Route>| route.key == pattern.key && route.streams == pattern.streams;
     let at = routes.iter().position(same).unwrap_or_else(|| {
         let streams = pattern.streams.clone();
         let (key, number) = (pattern.key, *count);
-        let route = Route { number, key, streams, patterns: Vec::new(), index: Index::default() };
+        let reads_all = streams.iter().all(|reads| *reads);
+        let (patterns, index) = (SmallVec::new(), Index::default());
+        let route = Route { number, key, streams, reads_all, patterns, index };
         *count += 1;
         routes.push(Arc::new(route));
         routes.len() - 1
@@ -136,14 +148,14 @@ impl Route {
     }
 
     fn remove(&mut self, number: u32) {
-        self.patterns.retain(|&other| other != number);
+        self.patterns.retain(|other| *other != number);
         self.index.remove(number);
     }
 
     /// Whether the patterns read a stream, by its rank.
     #[inline]
     pub(crate) fn reads(&self, stream: u32) -> bool {
-        self.streams[stream as usize]
+        self.reads_all || self.streams[stream as usize]
     }
 
     /// Whether each pattern is found by what it asks for.
@@ -151,10 +163,21 @@ impl Route {
         self.index.has_all()
     }
 
-    /// The patterns, where each event concerns all of them.
+    /// The patterns, where each event concerns all of them, or they are so few that they are sooner asked than looked up.
     #[inline]
     pub(crate) fn always(&self) -> Option<&[u32]> {
-        self.index.always()
+        if self.patterns.len() <= FEW { Some(&self.patterns) } else { self.index.always() }
+    }
+
+    /// The first one of few patterns.
+    pub(crate) fn first_of_few(&self) -> Option<u32> {
+        self.patterns.first().copied().filter(|_| self.patterns.len() <= FEW)
+    }
+
+    /// Whether an event may concern some pattern.
+    #[inline]
+    pub(crate) fn may_concern(&self, row: &Row<'_>, tokens: &Tokens) -> bool {
+        self.index.may_concern(row, tokens)
     }
 
     /// Tells the patterns that an event may change something for, each once, in their order.

@@ -1,21 +1,20 @@
 //! One pattern at work in one shard: moves the partial matches of a key by an event, and closes them at deadlines.
 
-use hashbrown::HashTable;
-use hashbrown::hash_table::Entry;
-
+use super::changed::{Changes, Giver, Tag};
 use super::deadlines::Deadlines;
-use super::key_state::{KeyState, Visit, Waiting, some_event};
+use super::key_state::{KeyState, Visit, Waiting};
+use super::keys::Keys;
 use super::life::Life;
 use super::matched::Kind;
-use super::matcher::{Closing, Restoring};
+use super::matcher::{Closing, Restoring, hash_of};
 use super::saved::{Damaged, Loader, runs};
 use super::set::{Compiled, Shape};
 use super::skip;
 use super::store::{NONE, Store};
 use super::table::{DEAD, NOTHING, START, StateId, Table, Take};
 use super::truths::{Current, KeyHash, Truths};
-use crate::event::key::{has_key, same_key};
-use crate::event::{Row, Timestamp};
+use crate::event::key::same_key;
+use crate::event::{Fields, Timestamp};
 use crate::pattern::plan::{Skip, Within};
 
 /// A match or timeout that was found, holding a reference to its path.
@@ -47,27 +46,24 @@ pub(crate) struct Scratch {
 #[derive(Debug)]
 pub(crate) struct Runner {
     number: u32,
-    keys: HashTable<Key>,
-}
-
-/// A key: bits of its hash, and the first group of what it holds.
-#[derive(Debug, Clone, Copy)]
-struct Key {
-    hash: u32,
-    first: u32,
+    /// By key: what a `KeyState` is.
+    keys: Keys,
+    changes: Changes,
 }
 
 impl Runner {
     pub(crate) fn new(number: u32) -> Runner {
-        Runner { number, keys: HashTable::new() }
+        Runner { number, keys: Keys::default(), changes: Changes::default() }
     }
 
     pub(crate) fn renumber(&mut self, number: u32) {
         self.number = number;
+        self.changes = Changes::default();
     }
 
     pub(crate) fn clear(&mut self, store: &mut Store) {
-        std::mem::take(&mut self.keys).into_iter().for_each(|key| key.state().clear(store));
+        std::mem::take(&mut self.keys).iter().for_each(|first| KeyState { first }.clear(store));
+        self.changes = Changes::default();
     }
 
     /// How many keys hold something.
@@ -75,15 +71,15 @@ impl Runner {
         self.keys.len()
     }
 
-    /// The first group of a key that may have this hash.
-    pub(crate) fn first_group(&self, hash: u64) -> Option<u32> {
-        let hash = hash as u32;
-        self.keys.find(spread(hash), |key| key.hash == hash).map(|key| key.first)
+    /// What a key holds that may have this hash.
+    pub(crate) fn first_of(&self, hash: u64) -> Option<KeyState> {
+        let first = self.keys.get(self.keys.find(hash as u32, |_| true)?);
+        Some(KeyState { first })
     }
 
     /// How many partial matches there are.
     pub(crate) fn partial_matches(&self, store: &Store) -> usize {
-        self.keys.iter().map(|key| key.state().runs(store).count()).sum()
+        self.states().map(|key| key.runs(store).count()).sum()
     }
 
     /// Takes an event. Whether a window is counted from it now.
@@ -117,7 +113,8 @@ impl Runner {
     ) -> bool {
         let Scratch { truths, moved, complete, .. } = scratch;
         let shape = &event.set.shapes[pattern.shape as usize];
-        let mut step = Step { event, pattern, shape, truths, table, moved, complete, is_grown: false };
+        let (is_grown, is_changed) = (false, false);
+        let mut step = Step { event, pattern, shape, truths, table, moved, complete, is_grown, is_changed };
         let begin = match pattern.life {
             Life::Active => step.truths.cell(step.table, shape, START),
             _ => Some(NOTHING),
@@ -126,14 +123,13 @@ impl Runner {
         if begin == NOTHING && self.keys.is_empty() {
             return false;
         }
-        let hash = key.get(&event.row) as u32;
-        let is_same = |known: &Key| is_key(store, known, hash, &event.row, key.slots());
-        let entry = self.keys.entry(spread(hash), is_same, |key| spread(key.hash));
-        let mut state = match &entry {
-            Entry::Occupied(entry) => entry.get().state(),
-            Entry::Vacant(_) if begin == NOTHING => return false,
-            Entry::Vacant(_) => KeyState { first: NONE },
-        };
+        let hash = key.get(event.row) as u32;
+        let place = self.keys.find(hash, |first| is_key(store, first, event.row, key.slots()));
+        if place.is_none() && begin == NOTHING {
+            return false;
+        }
+        let first = place.map_or(NONE, |place| self.keys.get(place));
+        let mut state = KeyState { first };
         state.visit(store, &mut step);
         let mut is_opened = false;
         for place in 0..step.table.cells[begin as usize].takes.len() {
@@ -141,23 +137,23 @@ impl Runner {
             is_opened |= take.next != DEAD;
             step.take(store, take, NONE);
         }
-        let is_grown = step.is_grown;
+        let (is_grown, is_changed) = (step.is_grown, step.is_changed || begin != NOTHING);
         for (to, node) in moved.drain(..) {
             state.add(store, to, node);
         }
         settle(&mut state, complete, pattern.skip, event.moment, store);
         let number = self.number;
         found.extend(complete.drain(..).map(|node| Found { pattern: number, kind: Kind::Match, node }));
-        match entry {
-            Entry::Occupied(entry) if state.first == NONE => {
-                entry.remove();
-                self.shrink();
+        match place {
+            Some(place) if state.first == NONE => {
+                self.changes.end(self.keys.remove(place), event.row, key.slots());
             }
-            Entry::Occupied(mut entry) => entry.get_mut().first = state.first,
-            Entry::Vacant(entry) if state.first != NONE => {
-                entry.insert(Key { hash, first: state.first });
+            Some(place) if is_changed => {
+                self.keys.set(place, state.first);
+                self.changes.touch(self.keys.tag_mut(place));
             }
-            Entry::Vacant(_) => {}
+            None if state.first != NONE => self.keys.insert(self.changes.begin(hash), state.first),
+            _ => {}
         }
         pattern.within.is_some_and(|within| if within.between_events { is_grown } else { is_opened })
     }
@@ -178,26 +174,59 @@ impl Runner {
         let slots = &closing.set.schema().keys[pattern.key];
         let row = store.row(begun);
         let hash = closing.hasher.hash(&row, slots) as u32;
-        let is_same = |known: &Key| is_key(store, known, hash, &row, slots);
-        let Ok(mut entry) = self.keys.find_entry(spread(hash), is_same) else { return };
-        let mut state = entry.get().state();
+        let Some(place) = self.keys.find(hash, |first| is_key(store, first, &row, slots)) else { return };
+        let mut state = KeyState { first: self.keys.get(place) };
         let complete = &mut scratch.complete;
-        state.visit(store, &mut Close { at: closing.at, within, number, pattern, table, complete, found });
+        // If the key ends, the event says which one it was.
+        store.hold_event(begun);
+        let (at, is_changed) = (closing.at, false);
+        let mut close = Close { at, within, number, pattern, table, complete, found, is_changed };
+        state.visit(store, &mut close);
+        let is_changed = close.is_changed;
         settle(&mut state, complete, pattern.skip, closing.moment, store);
         found.extend(complete.drain(..).map(|node| Found { pattern: number, kind: Kind::Match, node }));
         if state.first == NONE {
-            entry.remove();
-            self.shrink();
-        } else {
-            entry.get_mut().first = state.first;
+            self.changes.end(self.keys.remove(place), &store.row(begun), slots);
+        } else if is_changed {
+            self.keys.set(place, state.first);
+            self.changes.touch(self.keys.tag_mut(place));
         }
+        store.release_event(begun);
+    }
+
+    /// Changes are noted from now on.
+    pub(crate) fn turn_on(&mut self) {
+        self.changes.turn_on();
+    }
+
+    /// Gives the keys that changed, or all.
+    pub(crate) fn give(&mut self, all: bool, giver: &mut Giver<'_>) {
+        let Runner { keys, changes, .. } = self;
+        let (store, table) = (giver.store, giver.table);
+        let mut give = |tag: &mut Tag, first: u32, changes: &mut Changes| {
+            let key = KeyState { first };
+            giver.give(changes, key.some_event(store), &runs::encode(key, store, table));
+            tag.give();
+        };
+        match changes.start(all) {
+            None => keys.tags().for_each(|(tag, first)| give(tag, first, changes)),
+            Some(touched) => {
+                for hash in touched {
+                    while let Some((tag, first)) = keys.changed(hash) {
+                        give(tag, first, changes);
+                    }
+                }
+            }
+        }
+        giver.give_ended(changes);
     }
 
     /// Encodes all keys and drops them.
     pub(crate) fn unload(&mut self, table: &Table, store: &mut Store) -> Vec<Vec<u8>> {
         let mut saved = Vec::new();
-        for key in self.keys.drain() {
-            let mut key = key.state();
+        self.changes = Changes::default();
+        for first in std::mem::take(&mut self.keys).iter() {
+            let mut key = KeyState { first };
             saved.push(runs::encode(key, store, table));
             key.clear(store);
         }
@@ -213,17 +242,17 @@ impl Runner {
         deadlines: &mut Deadlines,
         store: &mut Store,
     ) -> Result<(), Damaged> {
-        let Restoring { set, hasher, table } = restoring;
+        let Restoring { set, hasher, table, given } = restoring;
         let pattern = &set.patterns[self.number as usize];
         let slots = &set.schema().keys[pattern.key];
         let mut key = runs::load(loader, bytes, pattern, set, store, table)?;
-        let row = store.row(some_event(store, key.first));
-        let hash = hasher.hash(&row, slots) as u32;
-        let is_same = |known: &Key| is_key(store, known, hash, &row, slots);
-        if !has_key(row.slots, slots) || self.keys.find(spread(hash), is_same).is_some() {
+        let row = store.row(key.some_event(store));
+        let hash = hash_of(&row, slots, hasher, given)
+            .filter(|&hash| self.keys.find(hash, |first| is_key(store, first, &row, slots)).is_none());
+        let Some(hash) = hash else {
             key.clear(store);
             return Err(Damaged { at: 0, expected: "a key that is not there yet" });
-        }
+        };
         if let Some(within) = pattern.within {
             for run in key.runs(store) {
                 let step = store.nodes[run];
@@ -232,39 +261,20 @@ impl Runner {
                 deadlines.load(at, self.number, event, store.sequence(event));
             }
         }
-        self.keys.insert_unique(spread(hash), Key { hash, first: key.first }, |key| spread(key.hash));
+        self.keys.insert(self.changes.load(hash, given), key.first);
         Ok(())
     }
 
-    /// Gives memory back where few keys are left.
-    fn shrink(&mut self) {
-        if self.keys.len() * 8 < self.keys.capacity() && self.keys.capacity() > 1024 {
-            self.keys.shrink_to(self.keys.len() * 2, |key| spread(key.hash));
-        }
-    }
-
-    /// The groups of its partial matches.
-    pub(crate) fn groups(&self, store: &Store) -> Vec<u32> {
-        self.keys.iter().flat_map(|key| key.state().states(store)).collect()
+    /// What its keys hold.
+    pub(crate) fn states(&self) -> impl Iterator<Item = KeyState> {
+        self.keys.iter().map(|first| KeyState { first })
     }
 }
 
-/// Half of a key's hash as the key table wants it: all bits matter in both ends of the number.
+/// Whether a key that holds something is that of a row.
 #[inline]
-pub(crate) fn spread(hash: u32) -> u64 {
-    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-impl Key {
-    fn state(self) -> KeyState {
-        KeyState { first: self.first }
-    }
-}
-
-/// Whether a key is that of a row.
-#[inline]
-fn is_key(store: &Store, key: &Key, hash: u32, row: &Row<'_>, slots: &[usize]) -> bool {
-    key.hash == hash && same_key(&store.row(some_event(store, key.first)), row, slots)
+fn is_key<'a>(store: &Store, first: u32, row: &impl Fields<'a>, slots: &[usize]) -> bool {
+    same_key(&store.row(KeyState { first }.some_event(store)), row, slots)
 }
 
 /// Leaves in `complete` the matches of a key that are taken now, by the skip strategy.
@@ -290,6 +300,8 @@ struct Step<'a, 'e> {
     complete: &'a mut Vec<u32>,
     /// Whether some partial match accepted the event and goes on.
     is_grown: bool,
+    /// Whether it did anything to a partial match.
+    is_changed: bool,
 }
 
 impl Step<'_, '_> {
@@ -302,7 +314,7 @@ impl Step<'_, '_> {
     /// A partial match that goes one step further.
     #[inline]
     fn take(&mut self, store: &mut Store, take: Take, before: u32) {
-        let node = self.event.extend(store, before, take.stage);
+        let node = self.event.extend(self.pattern, store, before, take.stage);
         if take.next != DEAD {
             self.is_grown = true;
             self.moved.push((take.next, node));
@@ -337,6 +349,7 @@ impl Visit for Step<'_, '_> {
         if number == NOTHING {
             return true;
         }
+        self.is_changed = true;
         for place in 0..self.table.cells[number as usize].takes.len() {
             self.take(store, self.table.cells[number as usize].takes[place], node);
         }
@@ -363,6 +376,8 @@ struct Close<'a> {
     table: &'a Table,
     complete: &'a mut Vec<u32>,
     found: &'a mut Vec<Found>,
+    /// Whether any is closed.
+    is_changed: bool,
 }
 
 impl Visit for Close<'_> {
@@ -380,6 +395,7 @@ impl Visit for Close<'_> {
         if store.time(from).plus(self.within.span) > self.at {
             return true;
         }
+        self.is_changed = true;
         let (completes, times_out) = *of;
         if times_out {
             store.hold(node);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
+use super::carried::Carries;
 use super::condition::{Condition, Predicates, Types};
 use super::gate::Gate;
 use super::index::{Need, Tokens};
@@ -48,7 +49,7 @@ pub struct PatternSet {
     /// By type.
     pub(super) gates: Vec<Gate>,
     schema: Schema,
-    types: hashbrown::HashMap<String, TypeId, ahash::RandomState>,
+    types: hashbrown::HashMap<Arc<str>, TypeId, ahash::RandomState>,
     /// The number of a shape.
     shape_numbers: hashbrown::HashMap<Arc<Shape>, u32, ahash::RandomState>,
     type_field: FieldPath,
@@ -75,6 +76,8 @@ pub(crate) struct Compiled {
     pub(crate) stages: Vec<String>,
     /// The conditions, each once.
     pub(crate) atoms: Vec<Condition>,
+    /// What its conditions need to know of earlier events.
+    pub(crate) carries: Carries,
     /// Whether an event that no condition is true of can still change a partial match.
     pub(crate) sees_all: bool,
     /// How its partial matches are held.
@@ -188,11 +191,13 @@ impl PatternSet {
 
     /// The id of a type, whether it is new or not.
     fn type_id(&mut self, name: &str) -> TypeId {
-        let next = TypeId(TypeId::FIRST_NAMED + self.schema.types.len() as u32);
-        *self.types.entry_ref(name).or_insert_with(|| {
-            self.schema.types.push(name.to_owned());
-            next
-        })
+        if let Some(known) = self.types.get(name) {
+            return *known;
+        }
+        let (next, name) = (TypeId(TypeId::FIRST_NAMED + self.schema.types.len() as u32), Arc::from(name));
+        self.schema.types.push(Arc::clone(&name));
+        self.types.insert(name, next);
+        next
     }
 
     /// The number of a window's length.
@@ -217,6 +222,11 @@ impl PatternSet {
     /// in the same order, by another way.
     pub fn with_runs(self) -> PatternSet {
         PatternSet { runs_only: true, ..self }
+    }
+
+    /// How many values a step of a partial match carries along for conditions on earlier events, over all patterns.
+    pub fn carried(&self) -> usize {
+        self.patterns.iter().map(|pattern| pattern.carries.len()).sum()
     }
 
     /// What has to be read from events.
@@ -294,6 +304,7 @@ impl Compiled {
             select: plan.select.iter().map(|(name, e)| (name.clone(), resolved(e, &slots))).collect(),
             kept: Vec::new(),
             key: set.schema.key(&key_slots),
+            carries: Carries::new(&automaton, &atoms.all),
             shape: set.shape(Shape { automaton, accept, until }),
             atoms: atoms.all,
             sees_all,
@@ -321,6 +332,13 @@ impl Compiled {
             });
         }
         slots.into_inner()
+    }
+
+    /// Reads what an event of its type needs first, so that it is near when it is needed.
+    pub(crate) fn touch(&self) -> usize {
+        let first = |atom: &Condition| atom.unary.first().map_or(0, |&predicate| predicate as usize);
+        let ends = self.atoms.first().map_or(0, first) + self.atoms.last().map_or(0, first);
+        ends + self.shape as usize + self.key + usize::from(self.sees_all) + self.window as usize
     }
 
     /// Whether events of a type concern it.

@@ -4,27 +4,36 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
-use super::deadlines::Deadlines;
+use super::changed::{Given, Giver};
+use super::deadlines::{Deadline, Deadlines};
 use super::life::Life;
 use super::matched::{Kind, MatchSink, MatchView, Order};
 use super::matcher::{Closing, Matcher, Restoring};
+use super::route::Route;
 use super::runner::{Found, Scratch};
-use super::saved::{Damaged, Loader};
+use super::saved::{Damaged, Loader, hash_of_name};
 use super::set::{Compiled, PatternSet};
 use super::sorter::Sorter;
 use super::store::{NONE, Store};
 use super::table::Table;
 use super::truths::{Current, KeyHash};
 use crate::event::key::{KeyHasher, has_key};
-use crate::event::{Batch, Block, Row, Timestamp};
+use crate::event::{Batch, Block, FieldPath, Row, Timestamp};
 
 /// Events whose keys are looked at together before they are taken.
 const WARMED: usize = 16;
 
 /// From so many keys on, what they hold does not fit into the caches.
 const MANY_KEYS: usize = 1 << 15;
+
+/// From so many keys on, those of the next deadlines are looked at ahead: each is hashed once more for that.
+const MANY_CLOSINGS: usize = 16 * MANY_KEYS;
+
+/// From so many patterns on, what leads to them does not fit into the caches.
+const MANY_PATTERNS: usize = 512;
 
 /// What a shard has counted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -48,6 +57,30 @@ pub struct SavedKey {
     pub bytes: Vec<u8>,
 }
 
+/// What a key of a pattern holds.
+#[derive(Debug, Clone, Copy)]
+pub struct KeyState<'a> {
+    /// The pattern's number.
+    pub pattern: u32,
+    /// What names the key: equal where keys are the same by `==`, empty for a pattern without key.
+    pub key: &'a [u8],
+    /// The encoded state; none: it holds nothing any more.
+    pub state: Option<&'a [u8]>,
+}
+
+/// What is needed besides the keys to go on after a restart: the same in all shards.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Events taken: kept events are numbered by that.
+    pub events: u64,
+    /// The fields of kept events, as they are numbered.
+    #[serde(default)]
+    pub fields: Vec<FieldPath>,
+    /// The streams, as they are numbered.
+    #[serde(default)]
+    pub streams: Vec<String>,
+}
+
 /// One shard.
 #[derive(Debug)]
 pub struct Engine {
@@ -63,7 +96,11 @@ pub struct Engine {
     /// By shape.
     tables: Vec<Table>,
     deadlines: Deadlines,
+    /// Of so many deadlines the keys were looked at.
+    warmed_closings: usize,
     store: Store,
+    /// Of the keys that are restored.
+    loader: Loader,
     scratch: Scratch,
     sequence: u64,
     moment: u64,
@@ -88,7 +125,9 @@ impl Engine {
             runners: Vec::new(),
             tables: Vec::new(),
             deadlines: Deadlines::default(),
+            warmed_closings: 0,
             store: Store::default(),
+            loader: Loader::default(),
             scratch: Scratch::default(),
             sequence: 0,
             moment: 0,
@@ -260,7 +299,8 @@ impl Engine {
             let loaded = match self.runners.get_mut(*pattern as usize) {
                 Some(runner) => {
                     let table = &mut self.tables[self.set.patterns[*pattern as usize].shape as usize];
-                    let restoring = Restoring { set: &self.set, hasher: &self.hasher, table };
+                    let hasher = &self.hasher;
+                    let restoring = Restoring { set: &self.set, hasher, table, given: None };
                     runner.load(bytes, &mut loader, restoring, &mut self.deadlines, &mut self.store)
                 }
                 None => Err(Damaged { at: 0, expected: "a pattern that is there" }),
@@ -271,6 +311,66 @@ impl Engine {
         result
     }
 
+    /// Gives the keys that changed since the last call, each once: with what they hold now, or that they hold nothing any
+    /// more. With `all`, and at the first call, all that hold something, as if nobody had been given any.
+    ///
+    /// After [`Engine::install`] what changed is enough: a version that takes over gives all its keys as its own, and of a
+    /// pattern that was removed nothing is told, as all of it is gone. After [`Engine::renumber`], and after
+    /// [`Engine::unload`], all are needed.
+    pub fn changes(&mut self, all: bool, mut take: impl FnMut(KeyState<'_>)) {
+        let mut name = Vec::new();
+        for (pattern, runner) in (0..).zip(&mut self.runners) {
+            let compiled = &self.set.patterns[pattern as usize];
+            let mut giver = Giver {
+                slots: &self.set.schema().keys[compiled.key],
+                table: &self.tables[compiled.shape as usize],
+                store: &self.store,
+                take: &mut |key, state| take(KeyState { pattern, key, state }),
+                name,
+            };
+            runner.give(all, &mut giver);
+            name = giver.name;
+        }
+    }
+
+    /// Takes a key that an engine of the same patterns gave, in whatever number of shards. False: it is another shard's.
+    /// Comes after [`Engine::resume`], and [`Engine::restored`] after the last one.
+    pub fn restore(&mut self, key: KeyState<'_>) -> Result<bool, Damaged> {
+        let KeyState { pattern, key: name, state } = key;
+        let compiled = self.set.patterns.get(pattern as usize).filter(|known| known.life != Life::Removed);
+        let compiled = compiled.ok_or(Damaged { at: 0, expected: "a pattern that is there" })?;
+        let slots = &self.set.schema().keys[compiled.key];
+        let hash = hash_of_name(name, slots.len(), &self.hasher)?;
+        let shard = if slots.is_empty() { u64::from(compiled.home) } else { hash >> 32 } % self.shards;
+        let Some(state) = state.filter(|_| shard == self.shard) else { return Ok(shard == self.shard) };
+        let table = &mut self.tables[compiled.shape as usize];
+        let given = Some(Given { name, again: self.loader.translates() });
+        let restoring = Restoring { set: &self.set, hasher: &self.hasher, table, given };
+        let runner = &mut self.runners[pattern as usize];
+        runner.load(state, &mut self.loader, restoring, &mut self.deadlines, &mut self.store)?;
+        Ok(true)
+    }
+
+    /// All keys are there. They count as given, but where they are encoded otherwise by now.
+    pub fn restored(&mut self) {
+        let loader = std::mem::take(&mut self.loader);
+        self.moment = self.moment.max(loader.moment);
+        loader.finish(&mut self.store);
+        self.runners.iter_mut().for_each(Matcher::turn_on);
+    }
+
+    /// What is needed besides the keys to go on after a restart.
+    pub fn progress(&self) -> Progress {
+        let fields = self.set.schema().fields[..self.set.kept_fields].to_vec();
+        Progress { events: self.sequence, fields, streams: self.set.around.streams.clone() }
+    }
+
+    /// Goes on from there: keys of that time can be restored.
+    pub fn resume(&mut self, progress: &Progress) {
+        self.sequence = progress.events;
+        self.loader = Loader::of_progress(progress, &self.set);
+    }
+
     /// Looks at what the keys of some events hold, step by step for all of them: where there are so many keys that each
     /// step misses the caches, the misses of several events are waited for together. The keys' hashes, if it did.
     fn warm<'a>(
@@ -278,19 +378,51 @@ impl Engine {
         set: &PatternSet,
         events: impl Iterator<Item = (Row<'a>, &'a [u64])>,
     ) -> SmallVec<[u64; WARMED]> {
-        // With one pattern there is one key, so that an event has one hash.
+        // With one key specification an event has one hash.
+        let [slots] = set.schema().keys.as_slice() else { return SmallVec::new() };
+        let hash = |(row, known): (Row<'_>, &[u64])| {
+            KeyHash::new(&self.hasher, slots, known.first().copied().unwrap_or(0)).get(&row)
+        };
         match &*self.runners {
             [only] if only.keys() >= MANY_KEYS => {
-                let slots = &set.schema().keys[set.patterns[0].key];
-                let hash = |(row, known): (Row<'_>, &[u64])| {
-                    KeyHash::new(&self.hasher, slots, known.first().copied().unwrap_or(0)).get(&row)
-                };
                 let hashes: SmallVec<_> = events.map(hash).collect();
-                self.store.warm(hashes.iter().filter_map(|&hash| only.first_group(hash)).collect());
+                self.store.warm(hashes.iter().filter_map(|&hash| only.first_of(hash)).collect());
+                hashes
+            }
+            many if many.len() >= MANY_PATTERNS => {
+                let events: SmallVec<[_; WARMED]> = events.collect();
+                let routes: SmallVec<[Option<&Route>; WARMED]> =
+                    events.iter().map(|(row, _)| set.routes.of(row.head.kind).next()).collect();
+                let numbers: SmallVec<[Option<u32>; WARMED]> =
+                    routes.iter().map(|route| route.and_then(Route::first_of_few)).collect();
+                let known = numbers.iter().flatten();
+                let patterns: SmallVec<[&Compiled; WARMED]> =
+                    known.map(|&number| &*set.patterns[number as usize]).collect();
+                std::hint::black_box(patterns.iter().map(|pattern| pattern.touch()).sum::<usize>());
+                let hashes: SmallVec<[u64; WARMED]> = events.into_iter().map(hash).collect();
+                let key = |(number, hash): (&Option<u32>, &u64)| {
+                    number.and_then(|number| many[number as usize].first_of(*hash))
+                };
+                self.store.warm(numbers.iter().zip(&hashes).filter_map(key).collect());
                 hashes
             }
             _ => SmallVec::new(),
         }
+    }
+
+    /// The same for the keys of the next deadlines, among which some are in vain.
+    fn warm_closings(&self, set: &PatternSet) {
+        let hash = |next: Deadline| {
+            let slots = &set.schema().keys[set.patterns[next.pattern as usize].key];
+            (next.pattern, self.hasher.hash(&self.store.row(next.event), slots))
+        };
+        let next = self.deadlines.upcoming().take(4 * WARMED);
+        let next = next.map(|next| Deadline { pattern: set.heirs[next.pattern as usize], ..next });
+        let many = next.filter(|next| self.runners[next.pattern as usize].keys() >= MANY_CLOSINGS);
+        let alive = many.filter(|next| next.begins(&self.store).is_some()).take(WARMED);
+        let hashes: SmallVec<[(u32, u64); WARMED]> = alive.map(hash).collect();
+        let key = |&(number, hash): &(u32, u64)| self.runners[number as usize].first_of(hash);
+        self.store.warm(hashes.iter().filter_map(key).collect());
     }
 
     #[inline]
@@ -305,7 +437,7 @@ impl Engine {
         self.advance(row.head.time, sink);
         self.moment += 1;
         let (kept, moment) = (Cell::new(NONE), self.moment);
-        let event = Current { set, row, sequence, kept, type_errors: &self.type_errors, moment };
+        let event = Current { set, row: &row, sequence, kept, type_errors: &self.type_errors, moment };
         for route in set.routes.of(row.head.kind) {
             if !route.reads(row.head.position.stream) {
                 continue;
@@ -375,6 +507,11 @@ impl Engine {
                 if pattern.life == Life::Removed {
                     continue;
                 }
+                if self.warmed_closings == 0 {
+                    self.warm_closings(&set);
+                    self.warmed_closings = WARMED;
+                }
+                self.warmed_closings -= 1;
                 let table = &self.tables[pattern.shape as usize];
                 let (scratch, store) = (&mut self.scratch, &mut self.store);
                 self.runners[number as usize].close(&closing, begun, table, scratch, store, &mut self.found);

@@ -45,23 +45,11 @@ fn order(a: &Waiting, b: &Waiting, store: &Store) -> Ordering {
 fn prune(key: &mut KeyState, list: u32, skip: Skip, taken: &Waiting, store: &mut Store) {
     let mut path = Vec::new();
     store.path(taken.node, &mut path);
-    let of_stage = |stage: usize| move |step: &&(u32, u32)| step.1 as usize == stage;
-    // What began from `from` up to, but not including, `until` is skipped.
-    let (from, until) = match skip {
-        Skip::NoSkip => return,
-        Skip::ToNext => (taken.first, taken.first + 1),
-        Skip::PastLast => (0, path.last().map_or(0, |(event, _)| store.sequence(*event) + 1)),
-        Skip::ToFirst(stage) => {
-            (0, path.iter().find(of_stage(stage)).map_or(0, |(event, _)| store.sequence(*event)))
-        }
-        Skip::ToLast(stage) => {
-            (0, path.iter().rfind(of_stage(stage)).map_or(0, |(event, _)| store.sequence(*event)))
-        }
-    };
-    key.visit(store, &mut Prune { from, until });
+    let until = until(skip, &path, store);
+    key.visit(store, &mut Prune { until });
     let mut waiting = std::mem::take(&mut store.waiting[list]);
     waiting.retain(|w| {
-        let drop = (from..until).contains(&w.first);
+        let drop = w.first < until;
         if drop {
             store.release(w.node);
         }
@@ -70,9 +58,22 @@ fn prune(key: &mut KeyState, list: u32, skip: Skip, taken: &Waiting, store: &mut
     store.waiting[list] = waiting;
 }
 
-/// Drops partial matches that began from one sequence number up to, but not including, another.
+/// What began before this sequence number is skipped by a match that is taken. No partial match that began before the
+/// match itself is alive then.
+pub(crate) fn until(skip: Skip, path: &[(u32, u32)], store: &Store) -> u64 {
+    let of_stage = |stage: usize| move |step: &&(u32, u32)| step.1 as usize == stage;
+    let sequence = |step: &(u32, u32)| store.sequence(step.0);
+    match skip {
+        Skip::NoSkip => 0,
+        Skip::ToNext => path.first().map_or(0, |step| sequence(step) + 1),
+        Skip::PastLast => path.last().map_or(0, |step| sequence(step) + 1),
+        Skip::ToFirst(stage) => path.iter().find(of_stage(stage)).map_or(0, sequence),
+        Skip::ToLast(stage) => path.iter().rfind(of_stage(stage)).map_or(0, sequence),
+    }
+}
+
+/// Drops partial matches that began before a sequence number.
 struct Prune {
-    from: u64,
     until: u64,
 }
 
@@ -84,7 +85,7 @@ impl Visit for Prune {
     }
 
     fn stays(&mut self, store: &mut Store, (): &(), _: StateId, node: u32) -> bool {
-        let stays = !(self.from..self.until).contains(&store.sequence(store.nodes[node].first));
+        let stays = store.sequence(store.nodes[node].first) >= self.until;
         if !stays {
             store.release(node);
         }

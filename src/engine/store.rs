@@ -3,41 +3,38 @@
 
 use smallvec::SmallVec;
 
-use super::key_state::{Group, Waiting};
+use super::carried::Carried;
+use super::key_state::{Group, KeyState, Waiting};
+use super::page::KeptRow;
 use super::payload::{Payloads, Place};
 use super::slab::Slab;
-use crate::event::{Head, Position, Row, Timestamp, TypeId};
+use crate::event::{Fields, Head, Position, Row, Timestamp, TypeId};
 
 /// No step, no group: the beginning of every path, the end of every list.
 pub(crate) const NONE: u32 = u32::MAX;
 
-/// An event that some partial match has accepted.
-#[derive(Debug)]
-struct Kept {
-    head: Head,
-    place: Place,
-    /// Its number in the merged order.
-    sequence: u64,
-    references: u32,
-}
+/// Set in what stands for the step before where values are carried: the number of the first of them.
+const CARRIED: u32 = 1 << 31;
 
-impl Default for Kept {
-    fn default() -> Self {
-        let position = Position { stream: 0, partition: 0, offset: 0 };
-        let head = Head { time: Timestamp(0), position, kind: TypeId::NONE, raw: 0..0 };
-        Kept { head, place: Place::default(), sequence: 0, references: 0 }
-    }
+/// An event that some partial match has accepted.
+#[derive(Debug, Default)]
+struct Kept {
+    place: Place,
+    /// The lowest bits of its sequence number: most often they tell that a number has become another event's.
+    sequence: u16,
+    references: u32,
 }
 
 /// A step of a path: an event, the stage that took it, and the step before. The last step of a partial match stands
 /// for the partial match.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Node {
-    pub(crate) before: u32,
+    /// The step before, or what is carried from there.
+    link: u32,
     pub(crate) event: u32,
     /// The first event of the path.
     pub(crate) first: u32,
-    /// As a partial match: the next one in the same state.
+    /// As a partial match: the next one in the same state; of a key's only one, its state.
     pub(crate) next: u32,
     pub(crate) stage: u32,
     references: u32,
@@ -45,8 +42,15 @@ pub(crate) struct Node {
 
 impl Default for Node {
     fn default() -> Self {
-        Node { before: NONE, event: NONE, first: NONE, next: NONE, stage: 0, references: 0 }
+        Node { link: NONE, event: NONE, first: NONE, next: NONE, stage: 0, references: 0 }
     }
+}
+
+/// A value that a step carries; the last one is followed by the step before.
+#[derive(Debug, Default)]
+struct Link {
+    value: Carried,
+    link: u32,
 }
 
 /// The kept events, paths and keys of one shard.
@@ -55,6 +59,7 @@ pub(crate) struct Store {
     events: Slab<Kept>,
     payloads: Payloads,
     pub(crate) nodes: Slab<Node>,
+    carried: Slab<Link>,
     pub(crate) groups: Slab<Group>,
     pub(crate) waiting: Slab<Vec<Waiting>>,
 }
@@ -75,20 +80,21 @@ impl Store {
         if self.payloads.is_sparse() {
             self.move_together();
         }
-        let place = self.payloads.add(row);
-        let raw = place.text..place.text + (row.head.raw.end - row.head.raw.start);
-        let head = Head { raw, ..row.head.clone() };
-        self.events.insert(Kept { head, place, sequence, references: 1 })
+        let place = self.payloads.add(row, sequence);
+        self.events.insert(Kept { place, sequence: sequence as u16, references: 1 })
     }
 
     #[cold]
     fn move_together(&mut self) {
         let mut payloads = self.payloads.emptied();
         for kept in self.events.iter_mut().filter(|kept| kept.references > 0) {
-            let (text, slots) = self.payloads.get(kept.place);
-            kept.place = payloads.add(&Row { head: &kept.head, text, unescaped: text, slots });
-            let len = kept.head.raw.end - kept.head.raw.start;
-            kept.head.raw = kept.place.text..kept.place.text + len;
+            let row = self.payloads.get(kept.place);
+            let raw = 0..row.object_len() as u32;
+            let head = Head { time: row.time(), position: row.position(), kind: TypeId::NONE, raw };
+            let (text, slots) = (row.text(), row.slots().collect::<Vec<_>>());
+            let text = String::from_utf8_lossy(&text);
+            let whole = Row { head: &head, text: &text, unescaped: &text, slots: &slots };
+            kept.place = payloads.add(&whole, row.sequence());
         }
         self.payloads = payloads;
     }
@@ -103,7 +109,16 @@ impl Store {
             first = before.first;
         }
         self.events[event].references += 1;
-        self.nodes.insert(Node { before, event, first, next: NONE, stage: stage as u32, references: 1 })
+        self.nodes.insert(Node { link: before, event, first, next: NONE, stage: stage as u32, references: 1 })
+    }
+
+    /// A path of these steps (event, stage), with one reference.
+    pub(crate) fn insert_path(&mut self, steps: &[(u32, u32)]) -> u32 {
+        steps.iter().fold(NONE, |before, &(event, stage)| {
+            let node = self.extend(before, event, stage as usize);
+            self.release(before);
+            node
+        })
     }
 
     /// One reference more to a path.
@@ -122,8 +137,38 @@ impl Store {
             }
             let step = self.nodes.remove(node);
             self.release_event(step.event);
-            node = step.before;
+            node = step.link;
+            while is_carried(node) {
+                node = self.carried.remove(node & !CARRIED).link;
+            }
         }
+    }
+
+    /// The step before another.
+    #[inline]
+    pub(crate) fn before(&self, node: u32) -> u32 {
+        let mut link = self.nodes[node].link;
+        while is_carried(link) {
+            link = self.carried[link & !CARRIED].link;
+        }
+        link
+    }
+
+    /// Adds a value in front of those that a step carries.
+    pub(crate) fn carry(&mut self, node: u32, value: Carried) {
+        let link = self.nodes[node].link;
+        self.nodes[node].link = self.carried.insert(Link { value, link }) | CARRIED;
+    }
+
+    /// The values that a step carries.
+    #[inline]
+    pub(crate) fn carried(&self, node: u32) -> impl Iterator<Item = Carried> {
+        let mut link = self.nodes.get(node).map_or(NONE, |step| step.link);
+        std::iter::from_fn(move || {
+            let here = is_carried(link).then(|| &self.carried[link & !CARRIED])?;
+            link = here.link;
+            Some(here.value)
+        })
     }
 
     /// One reference to an event more.
@@ -149,59 +194,63 @@ impl Store {
         while node != NONE {
             let step = self.nodes[node];
             into.push((step.event, step.stage));
-            node = step.before;
+            node = self.before(node);
         }
         into.reverse();
     }
 
-    /// Reads what leads from groups to the texts of their events, one step for all groups at a time.
-    pub(crate) fn warm(&self, mut groups: SmallVec<[u32; 16]>) {
-        groups.retain(|at| {
-            *at = self.groups[*at].runs;
-            self.nodes.get(*at).is_some()
+    /// Reads what leads from keys to the events they are known by, one step for all keys at a time.
+    pub(crate) fn warm(&self, keys: SmallVec<[KeyState; 16]>) {
+        let mut at: SmallVec<[u32; 16]> = keys.into_iter().filter_map(|key| key.some_run(self)).collect();
+        at.retain(|at| match self.nodes.get(*at) {
+            Some(node) => {
+                *at = node.first;
+                true
+            }
+            None => false,
         });
-        groups.iter_mut().for_each(|at| *at = self.nodes[*at].first);
-        groups.retain(|at| self.events.get(*at).is_some());
-        let places: SmallVec<[Place; 16]> = groups.iter().map(|&at| self.events[at].place).collect();
+        let kept = at.iter().filter_map(|&at| self.events.get(at));
+        let places: SmallVec<[Place; 16]> = kept.map(|kept| kept.place).collect();
         let touched: u64 = places.iter().map(|&place| self.payloads.touch(place)).sum();
         std::hint::black_box(touched);
     }
 
     /// A kept event.
     #[inline]
-    pub(crate) fn row(&self, event: u32) -> Row<'_> {
-        let Kept { head, place, .. } = &self.events[event];
-        let (text, slots) = self.payloads.get(*place);
-        Row { head, text, unescaped: text, slots }
-    }
-
-    /// The text of a kept event: its object, and behind it the unescaped strings of its fields.
-    pub(crate) fn text(&self, event: u32) -> &str {
-        self.payloads.text(self.events[event].place)
+    pub(crate) fn row(&self, event: u32) -> KeptRow<'_> {
+        self.payloads.get(self.events[event].place)
     }
 
     /// The time of a kept event.
     #[inline]
     pub(crate) fn time(&self, event: u32) -> Timestamp {
-        self.events[event].head.time
+        self.row(event).time()
     }
 
     /// Where a kept event stands in its source.
     #[inline]
     pub(crate) fn position(&self, event: u32) -> Position {
-        self.events[event].head.position
+        self.row(event).position()
     }
 
     /// The sequence number of a kept event.
     #[inline]
     pub(crate) fn sequence(&self, event: u32) -> u64 {
-        self.events[event].sequence
+        self.row(event).sequence()
     }
 
     /// The time of a kept event if it is still the one with this sequence number (its lowest bits).
     #[inline]
     pub(crate) fn time_if_kept(&self, event: u32, sequence: u32) -> Option<Timestamp> {
-        let kept = self.events.get(event)?;
-        (kept.references > 0 && kept.sequence as u32 == sequence).then_some(kept.head.time)
+        let is_it = |kept: &&Kept| kept.references > 0 && kept.sequence == sequence as u16;
+        let kept = self.events.get(event).filter(is_it)?;
+        let row = self.payloads.get(kept.place);
+        (row.sequence() as u32 == sequence).then(|| row.time())
     }
+}
+
+/// Whether what stands for the step before is a value that is carried.
+#[inline]
+fn is_carried(link: u32) -> bool {
+    link & CARRIED != 0 && link != NONE
 }

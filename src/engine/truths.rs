@@ -15,7 +15,7 @@ use crate::pattern::eval;
 /// What is known of the event being taken, for all patterns.
 pub(crate) struct Current<'a> {
     pub(crate) set: &'a PatternSet,
-    pub(crate) row: Row<'a>,
+    pub(crate) row: &'a Row<'a>,
     /// Its number in the merged order.
     pub(crate) sequence: u64,
     /// Its number in the store, once some path has it.
@@ -34,16 +34,16 @@ impl<'a> Current<'a> {
     #[inline]
     pub(crate) fn keep(&self, store: &mut Store) -> u32 {
         if self.kept.get() == NONE {
-            self.kept.set(store.keep(&self.row, self.sequence));
+            self.kept.set(store.keep(self.row, self.sequence));
         }
         self.kept.get()
     }
 
     /// A path that goes one step further, with this event.
     #[inline]
-    pub(crate) fn extend(&self, store: &mut Store, before: u32, stage: usize) -> u32 {
+    pub(crate) fn extend(&self, pattern: &Compiled, store: &mut Store, before: u32, stage: usize) -> u32 {
         let event = self.keep(store);
-        store.extend(before, event, stage)
+        pattern.carries.extend(&self.set.around, store, before, event, stage)
     }
 }
 
@@ -154,7 +154,7 @@ impl Truths {
     /// Up to 64 conditions: those that are true, and those that depend on the partial match.
     #[inline]
     fn word(&mut self, event: &Current<'_>, atoms: &[Condition]) -> (u64, u64) {
-        let (row, all) = (&event.row, &event.set.predicates);
+        let (row, all) = (event.row, &event.set.predicates);
         let (mut yes, mut depends, mut bit) = (0, 0, 1_u64);
         'atoms: for atom in atoms {
             let this = bit;
@@ -182,19 +182,25 @@ impl Truths {
 
     #[inline(never)]
     fn slowly(&mut self, predicate: u32, event: &Current<'_>) -> bool {
-        let ask = || event.set.predicates.slowly(predicate, &event.row, &event.unary());
+        let ask = || event.set.predicates.slowly(predicate, event.row, &event.unary());
         self.memo.get(predicate, event.sequence, event.type_errors, ask)
     }
 
     /// What the event does to all partial matches in a state; none where that depends on more.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn cell(&self, table: &mut Table, shape: &Shape, state: StateId) -> Option<u32> {
-        let of = &table.states[state as usize];
         if table.is_narrow() {
+            let of = &table.states[state as usize];
             let (truths, depends) = (self.yes[0] & of.mask, self.depends[0] & of.mask);
             return (depends == 0).then(|| table.narrow_cell(shape, state, truths));
         }
-        self.shared(&of.care).map(|bits| table.cell(shape, state, &bits))
+        self.wide_cell(table, shape, state)
+    }
+
+    #[inline(never)]
+    fn wide_cell(&self, table: &mut Table, shape: &Shape, state: StateId) -> Option<u32> {
+        let bits = self.shared(&table.states[state as usize].care)?;
+        Some(table.cell(shape, state, &bits))
     }
 
     /// What the event does to a partial match in a state.
@@ -230,7 +236,7 @@ impl Truths {
         while left != 0 {
             let bit = left.trailing_zeros();
             left &= left - 1;
-            truths |= u64::from(is_true_of_run(&pattern.atoms[bit as usize], event, store, node)) << bit;
+            truths |= u64::from(is_true_of_run(bit as usize, event, pattern, store, node)) << bit;
         }
         truths
     }
@@ -259,15 +265,15 @@ impl Truths {
             if self.depends[word] >> bit & 1 == 0 {
                 return self.yes[word] >> bit & 1;
             }
-            u64::from(is_true_of_run(&pattern.atoms[word * 64 + bit], event, store, node))
+            u64::from(is_true_of_run(word * 64 + bit, event, pattern, store, node))
         })
     }
 }
 
 /// Whether what depends on the partial match is true of a condition.
-fn is_true_of_run(atom: &Condition, event: &Current<'_>, store: &Store, node: u32) -> bool {
-    let env = Iterative { tested: event.unary(), store, node };
-    atom.iterative.iter().all(|e| eval::is_true(e, &env))
+fn is_true_of_run(atom: usize, event: &Current<'_>, pattern: &Compiled, store: &Store, node: u32) -> bool {
+    let env = Iterative { tested: event.unary(), store, node, carries: &pattern.carries };
+    pattern.atoms[atom].iterative.iter().all(|e| eval::is_true(e, &env))
 }
 
 /// One bit for each of the conditions, in their order.

@@ -4,7 +4,7 @@
 use std::hash::{BuildHasher, Hasher};
 
 use super::value::same_bytes;
-use super::{Row, Slot, Value};
+use super::{Fields, Slot};
 
 /// Hashes keys. Seeded anew in each process, so that nobody can send keys that collide; no output depends on it.
 #[derive(Debug, Clone)]
@@ -18,10 +18,10 @@ impl Default for KeyHasher {
 
 impl KeyHasher {
     /// The hash of a row's key, never 0; 0 where the row has no such key.
-    pub fn hash(&self, row: &Row<'_>, slots: &[usize]) -> u64 {
+    pub fn hash<'a>(&self, row: &impl Fields<'a>, slots: &[usize]) -> u64 {
         let mut hasher = self.0.build_hasher();
         for &slot in slots {
-            match row.slots[slot] {
+            match row.slot(slot) {
                 Slot::Null | Slot::Json { .. } => return 0,
                 Slot::Bool(b) => hasher.write_u8(b as u8),
                 Slot::Int(i) => hasher.write_i128(i128::from(i)),
@@ -29,12 +29,8 @@ impl KeyHasher {
                 // A whole float hashes as the integer that it equals; others by their bits (-0.0 is whole).
                 Slot::Float(f) if f.trunc() == f && f.abs() < 1e30 => hasher.write_i128(f as i128),
                 Slot::Float(f) => hasher.write_u64(f.to_bits()),
-                Slot::Str { .. } | Slot::Unescaped { .. } => {
-                    if let Value::Str(s) = row.value(slot) {
-                        hasher.write(s.as_bytes());
-                        hasher.write_u8(0xff);
-                    }
-                }
+                // The hasher takes the length of what is written into account.
+                text @ (Slot::Str { .. } | Slot::Unescaped { .. }) => hasher.write(row.bytes(text)),
             }
         }
         hasher.finish().max(1)
@@ -47,14 +43,12 @@ pub fn has_key(fields: &[Slot], slots: &[usize]) -> bool {
     slots.iter().all(|&slot| !matches!(fields[slot], Slot::Null | Slot::Json { .. }))
 }
 
-/// Whether two rows have the same key: `==` is true of each of its fields.
-pub fn same_key(a: &Row<'_>, b: &Row<'_>, slots: &[usize]) -> bool {
-    slots.iter().all(|&slot| match (a.slots[slot], b.slots[slot]) {
+/// Whether two events have the same key: `==` is true of each of its fields.
+#[inline]
+pub fn same_key<'a, 'b>(a: &impl Fields<'a>, b: &impl Fields<'b>, slots: &[usize]) -> bool {
+    slots.iter().all(|&slot| match (a.slot(slot), b.slot(slot)) {
         (Slot::Int(x), Slot::Int(y)) => x == y,
-        (Slot::Str { at, len }, Slot::Str { at: other, len: length }) => same_bytes(
-            &a.text.as_bytes()[at as usize..][..len as usize],
-            &b.text.as_bytes()[other as usize..][..length as usize],
-        ),
+        (x @ Slot::Str { .. }, y @ Slot::Str { .. }) => same_bytes(a.bytes(x), b.bytes(y)),
         _ => a.value(slot).compare(&b.value(slot)) == Some(std::cmp::Ordering::Equal),
     })
 }

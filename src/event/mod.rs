@@ -9,7 +9,7 @@ pub mod time;
 pub mod value;
 
 pub use position::Position;
-pub use record::{Batch, Block, Head, Row, Slot, TypeId};
+pub use record::{Batch, Block, Fields, Head, Row, Slot, TypeId};
 pub use schema::{FieldPath, Schema, Segment};
 pub use time::{TimeSpan, Timestamp};
 pub use value::Value;

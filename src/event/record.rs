@@ -119,6 +119,55 @@ pub struct Row<'a> {
     pub slots: &'a [Slot],
 }
 
+/// What an event says of itself, wherever it lies: in a block, or kept by the engine.
+pub trait Fields<'a> {
+    /// Event time.
+    fn time(&self) -> Timestamp;
+
+    /// Where it stands in its source.
+    fn position(&self) -> Position;
+
+    /// A projected field.
+    fn slot(&self, slot: usize) -> Slot;
+
+    /// The bytes of a text that a slot points at; none where it does not.
+    fn bytes(&self, slot: Slot) -> &'a [u8];
+
+    /// The value of a projected field.
+    fn value(&self, slot: usize) -> Value<'a>;
+}
+
+impl<'a> Fields<'a> for Row<'a> {
+    #[inline]
+    fn time(&self) -> Timestamp {
+        self.head.time
+    }
+
+    #[inline]
+    fn position(&self) -> Position {
+        self.head.position
+    }
+
+    #[inline]
+    fn slot(&self, slot: usize) -> Slot {
+        self.slots[slot]
+    }
+
+    #[inline]
+    fn bytes(&self, slot: Slot) -> &'a [u8] {
+        match slot {
+            Slot::Str { at, len } | Slot::Json { at, len } => part(self.text, at, len).as_bytes(),
+            Slot::Unescaped { at, len } => part(self.unescaped, at, len).as_bytes(),
+            _ => &[],
+        }
+    }
+
+    #[inline]
+    fn value(&self, slot: usize) -> Value<'a> {
+        self.value(slot)
+    }
+}
+
 impl<'a> Row<'a> {
     /// The value of a projected field.
     #[inline]

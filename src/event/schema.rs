@@ -2,11 +2,14 @@
 //! and the key specifications by which patterns divide the stream.
 
 use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::TypeId;
 
 /// One step of a field's path.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Segment {
     /// A member of an object.
     Name(String),
@@ -15,7 +18,7 @@ pub enum Segment {
 }
 
 /// A field: `device.os`, `items[0].price`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct FieldPath(pub Vec<Segment>);
 
 impl FieldPath {
@@ -44,7 +47,7 @@ pub struct Schema {
     /// The fields to project; a field's slot is its index.
     pub fields: Vec<FieldPath>,
     /// The types that patterns name; a type's id is `TypeId::FIRST_NAMED` more than its index.
-    pub types: Vec<String>,
+    pub types: Vec<Arc<str>>,
     /// Key specifications: the slots of each pattern's key fields, without repetition. The empty one is the key of
     /// patterns without `key by`.
     pub keys: Vec<Vec<usize>>,
@@ -71,7 +74,7 @@ impl Schema {
 
     /// The id of a type by its name.
     pub fn type_id(&self, name: &str) -> TypeId {
-        match self.types.iter().position(|known| known == name) {
+        match self.types.iter().position(|known| **known == *name) {
             Some(index) => TypeId(TypeId::FIRST_NAMED + index as u32),
             None => TypeId::OTHER,
         }

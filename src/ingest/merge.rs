@@ -142,12 +142,18 @@ impl Ingest {
         self.partitions.iter_mut().map(|partition| partition.resume_point(blocks)).collect()
     }
 
-    /// From an offset of a partition on, events at or below `floor` are late.
-    pub fn mark(&mut self, partition: usize, offset: u64, floor: Timestamp) {
-        self.partitions[partition].mark(offset, floor);
+    /// From a partition's next line on, other settings hold. Its place stays.
+    pub fn redeclare(&mut self, partition: usize, settings: &PartitionSettings) {
+        self.partitions[partition].redeclare(settings);
     }
 
-    /// Whether the others wait for a partition.
+    /// From an offset of a partition on, events at or below `floor` are late; decision number `since`, more than any
+    /// before it, says so.
+    pub fn mark(&mut self, partition: usize, offset: u64, floor: Timestamp, since: u64) {
+        self.partitions[partition].mark(offset, floor, since);
+    }
+
+    /// Whether the others wait for a partition. An idle one gives no line before it is marked.
     pub fn set_idle(&mut self, partition: usize, idle: bool) {
         self.partitions[partition].idle = idle;
     }
@@ -190,9 +196,10 @@ impl Ingest {
         self.waiting
     }
 
-    /// Nothing more comes from a partition.
+    /// Nothing more comes from a partition. It also counts as idle, which can be undone where a later run goes on with it.
     pub fn end(&mut self, partition: usize) {
         self.partitions[partition].ended = true;
+        self.partitions[partition].idle = true;
     }
 
     /// What was counted so far.
@@ -244,9 +251,16 @@ impl Ingest {
     /// The late events and dead letters that may leave, in order: whatever comes later stands behind them.
     pub fn rejected(&mut self) -> Vec<Rejected> {
         let Some(watermark) = self.watermark() else { return Vec::new() };
+        // The first partition that may still give a line at the watermark: what stands behind it there has to wait.
+        let may_give = |partition: &&Partition| !partition.idle && partition.watermark() <= Some(watermark);
+        let place = |partition: &Partition| (partition.since, partition.number, partition.stream);
+        let first = self.partitions.iter().filter(may_give).map(place).min();
         let mut out = Vec::new();
         for partition in &mut self.partitions {
-            let may = |one: &Rejected| watermark == Timestamp::MAX || one.reached < Some(watermark);
+            let may = |one: &Rejected| {
+                let behind = first.is_some_and(|first| (one.since, one.partition, one.stream) > first);
+                one.reached < Some(watermark) || one.reached == Some(watermark) && !behind
+            };
             let count = partition.rejected.partition_point(may);
             out.extend(partition.rejected.drain(..count));
         }

@@ -26,8 +26,10 @@ pub(super) struct Partition {
     pub(super) highest: Option<Timestamp>,
     /// Events at or below it are late, wherever the highest time is.
     floor: Option<Timestamp>,
-    /// Floors that are to be in force from an offset on, in the order of offsets.
-    marks: VecDeque<(u64, Timestamp)>,
+    /// The last decision about it that is in force.
+    pub(super) since: u64,
+    /// Floors that are to be in force from an offset on, in the order of offsets, each with the decision that says so.
+    marks: VecDeque<(u64, Timestamp, u64)>,
     pub(super) ended: bool,
     pub(super) idle: bool,
     /// What was taken before a restart, as long as it is read again.
@@ -53,6 +55,8 @@ pub(super) struct Partition {
 struct Again {
     below: u64,
     taken: Timestamp,
+    /// What was rejected before this line has left.
+    rejected: u64,
 }
 
 /// How a partition stood when a stretch came.
@@ -73,6 +77,8 @@ pub struct Resume {
     pub floor: Option<Timestamp>,
     /// The first line that was not seen before.
     pub next: u64,
+    /// Rejected lines before this one have left.
+    pub rejected: u64,
 }
 
 impl Partition {
@@ -85,6 +91,7 @@ impl Partition {
             flushes: settings.flushes,
             highest: None,
             floor: None,
+            since: 0,
             marks: VecDeque::new(),
             ended: false,
             idle: false,
@@ -100,21 +107,25 @@ impl Partition {
         }
     }
 
+    /// From the next line on, these settings hold.
+    pub(super) fn redeclare(&mut self, settings: &PartitionSettings) {
+        self.bound = TimeSpan(settings.out_of_orderness.0.max(0));
+        self.max_jump = settings.max_time_jump;
+        self.flushes = settings.flushes;
+    }
+
     /// Goes on where a partition of an earlier run stood, when all events up to `taken` had been taken.
     pub(super) fn resume(&mut self, at: &Resume, taken: Option<Timestamp>) {
         self.highest = at.highest;
         self.floor = at.floor;
         self.next = at.from;
-        self.again = taken.map(|taken| Again { below: at.next, taken });
+        self.again = taken.map(|taken| Again { below: at.next, taken, rejected: at.rejected });
     }
 
-    /// From an offset on, events at or below `floor` are late.
-    pub(super) fn mark(&mut self, offset: u64, floor: Timestamp) {
-        if offset <= self.next && self.marks.is_empty() {
-            self.floor = self.floor.max(Some(floor));
-        } else {
-            self.marks.push_back((offset, floor));
-        }
+    /// From an offset on, events at or below `floor` are late; decision number `since` says so.
+    pub(super) fn mark(&mut self, offset: u64, floor: Timestamp, since: u64) {
+        self.marks.push_back((offset, floor, since));
+        self.pass(self.next);
     }
 
     /// No event at or below it will be taken any more; none as long as any may come.
@@ -138,8 +149,9 @@ impl Partition {
             }
             self.starts.pop_front();
         }
-        let now = Resume { from: self.next, highest: self.highest, floor: self.floor, next: 0 };
-        Resume { next: self.next, ..self.starts.front().map_or(now, |start| start.at) }
+        let now = Resume { from: self.next, highest: self.highest, floor: self.floor, ..Resume::default() };
+        let rejected = waits.unwrap_or(self.next);
+        Resume { next: self.next, rejected, ..self.starts.front().map_or(now, |start| start.at) }
     }
 
     /// Takes the next stretch of lines. How many of its events are to leave, and how many were late.
@@ -152,7 +164,7 @@ impl Partition {
     ) -> (usize, usize) {
         let (all, rejected) = (block.heads.len(), self.rejected.len());
         let from = self.next;
-        let at = Resume { from, highest: self.highest, floor: self.floor, next: 0 };
+        let at = Resume { from, highest: self.highest, floor: self.floor, ..Resume::default() };
         self.starts.push_back(Start { block: number, at });
         let (mut taken, mut row, mut stragglers) = (0, 0, Vec::new());
         let mut dead = dead.into_iter().peekable();
@@ -179,7 +191,7 @@ impl Partition {
 
     /// The next offset in a stretch that ends at `end` at which something else than an event stands or begins to hold.
     fn boundary(&self, end: u64, letter: Option<&DeadLetter>) -> Option<u64> {
-        let mark = self.marks.front().map(|(offset, _)| *offset);
+        let mark = self.marks.front().map(|(offset, ..)| *offset);
         let again = self.again.map(|again| again.below);
         let offsets = [mark, again, letter.map(|letter| letter.offset)];
         offsets.into_iter().flatten().min().filter(|&offset| offset < end)
@@ -187,8 +199,9 @@ impl Partition {
 
     /// What begins to hold at an offset.
     fn pass(&mut self, offset: u64) {
-        while let Some(&(_, floor)) = self.marks.front().filter(|(at, _)| *at <= offset) {
+        while let Some(&(_, floor, since)) = self.marks.front().filter(|(at, ..)| *at <= offset) {
             self.floor = self.floor.max(Some(floor));
+            self.since = since;
             self.marks.pop_front();
         }
         if self.again.is_some_and(|again| again.below <= offset) {
@@ -272,11 +285,12 @@ impl Partition {
 
     fn reject(&mut self, offset: u64, kind: RejectedKind) {
         let reached = self.watermark();
-        if self.again.is_some_and(|again| reached < Some(again.taken)) {
+        if self.again.is_some_and(|again| offset < again.rejected) {
             return;
         }
         self.rejected.push_back(Rejected {
             reached,
+            since: self.since,
             stream: self.stream,
             partition: self.number,
             offset,

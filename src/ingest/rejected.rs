@@ -10,6 +10,8 @@ use crate::event::{Block, Timestamp};
 pub struct Rejected {
     /// The partition's watermark at this line; none before its first event.
     pub reached: Option<Timestamp>,
+    /// The last decision about its partition that held at this line.
+    pub since: u64,
     /// The rank of the partition's stream.
     pub stream: u32,
     /// The partition's number.
@@ -37,9 +39,10 @@ pub enum RejectedKind {
 }
 
 impl Rejected {
-    /// By this they leave.
-    pub(super) fn order(&self) -> (Option<Timestamp>, u32, u32, u64) {
-        (self.reached, self.stream, self.partition, self.offset)
+    /// By this they leave. That a partition which was silent comes behind those that were not, even where its number is
+    /// lower, is why nobody has to wait for one that is.
+    pub(super) fn order(&self) -> (Option<Timestamp>, u64, u32, u32, u64) {
+        (self.reached, self.since, self.partition, self.stream, self.offset)
     }
 
     /// Appends it as one JSON object, without a line break.

@@ -29,6 +29,14 @@ pub trait Env<'a> {
     fn count(&self, stage: StageId) -> usize;
     /// An attribute of each event that a stage has accepted, in order of acceptance.
     fn each(&self, stage: StageId, attribute: &Attribute, with: &mut dyn FnMut(Value<'a>));
+    /// The sum of an attribute over a stage's events.
+    fn sum(&self, stage: StageId, attribute: &Attribute) -> Sum {
+        sum_of_each(self, stage, attribute)
+    }
+    /// The least or the greatest value of an attribute over a stage's events; none where their kinds do not go together.
+    fn extreme(&self, aggregate: Aggregate, stage: StageId, attribute: &Attribute) -> Option<Value<'a>> {
+        extreme_of_each(self, aggregate, stage, attribute)
+    }
     /// The n-th key value.
     fn key(&self, index: usize) -> Value<'a>;
     /// Counts a type error.
@@ -86,6 +94,7 @@ impl Scalar {
         match (self, other) {
             (Scalar::Int(a), Scalar::Int(b)) => Ok(Some(a.cmp(&b))),
             (Scalar::Float(a), Scalar::Float(b)) => Ok(a.partial_cmp(&b)),
+            (Scalar::Null, other) | (other, Scalar::Null) if other != Scalar::Other => Ok(None),
             _ => match (self.value(), other.value()) {
                 (Some(a), Some(b)) => Ok(a.compare(&b)),
                 _ => Err(()),
@@ -148,10 +157,7 @@ pub fn eval<'a>(expr: &'a Expr, env: &impl Env<'a>) -> Value<'a> {
             }
             total
         }
-        Expr::Compare(left, op, right) => match scalar(left, env).compare(scalar(right, env)) {
-            Ok(order) => truth_value(order.map(|order| holds(*op, order))),
-            Err(()) => truth_value(compare(&eval(left, env), *op, &eval(right, env), env)),
-        },
+        Expr::Compare(left, op, right) => truth_value(comparison(left, *op, right, env)),
         Expr::IsNull(inner, negated) => Value::Bool(eval(inner, env).is_null() != *negated),
         Expr::In(inner, list, negated) => {
             let value = eval(inner, env);
@@ -177,7 +183,17 @@ pub fn is_true<'a>(expr: &'a Expr, env: &impl Env<'a>) -> bool {
     truth(expr, env) == Some(true)
 }
 
+fn comparison<'a>(left: &'a Expr, op: CompareOp, right: &'a Expr, env: &impl Env<'a>) -> Option<bool> {
+    match scalar(left, env).compare(scalar(right, env)) {
+        Ok(order) => order.map(|order| holds(op, order)),
+        Err(()) => compare(&eval(left, env), op, &eval(right, env), env),
+    }
+}
+
 fn truth<'a>(expr: &'a Expr, env: &impl Env<'a>) -> Option<bool> {
+    if let Expr::Compare(left, op, right) = expr {
+        return comparison(left, *op, right, env);
+    }
     match eval(expr, env) {
         Value::Bool(b) => Some(b),
         Value::Null => None,
@@ -287,16 +303,21 @@ fn arithmetic<'a>(left: &Value<'_>, op: ArithmeticOp, right: &Value<'_>) -> Opti
 }
 
 /// A sum as the language counts it: exact among integers, from the first float on in floats.
-#[derive(Default)]
-struct Sum {
-    whole: i128,
-    float: Option<f64>,
-    values: u64,
-    wrong: bool,
+#[derive(Debug, Clone, Default)]
+pub struct Sum {
+    /// The sum up to the first float.
+    pub whole: i128,
+    /// The sum, once there was a float.
+    pub float: Option<f64>,
+    /// How many values there were, null aside.
+    pub values: u64,
+    /// Whether one of them was no number.
+    pub wrong: bool,
 }
 
 impl Sum {
-    fn add(&mut self, value: &Value<'_>) {
+    /// Adds a value.
+    pub fn add(&mut self, value: &Value<'_>) {
         if value.is_null() {
             return;
         }
@@ -310,6 +331,41 @@ impl Sum {
             _ => self.wrong = true,
         }
     }
+}
+
+/// Whether a value is the least (the greatest) one in place of the one that was so far, if there was any; none where
+/// their kinds do not go together.
+pub fn takes_place(aggregate: Aggregate, value: &Value<'_>, best: Option<&Value<'_>>) -> Option<bool> {
+    if value.is_null() {
+        return Some(false);
+    }
+    // A value of a kind that has no order cannot be the least one either.
+    let order = value.compare(best.unwrap_or(value))?;
+    let wanted = if aggregate == Aggregate::Min { Ordering::Less } else { Ordering::Greater };
+    Some(best.is_none() || order == wanted)
+}
+
+/// A sum, value by value.
+pub fn sum_of_each<'a>(env: &(impl Env<'a> + ?Sized), stage: StageId, attribute: &Attribute) -> Sum {
+    let mut sum = Sum::default();
+    env.each(stage, attribute, &mut |value| sum.add(&value));
+    sum
+}
+
+/// The least or the greatest value, value by value.
+pub fn extreme_of_each<'a>(
+    env: &(impl Env<'a> + ?Sized),
+    aggregate: Aggregate,
+    stage: StageId,
+    attribute: &Attribute,
+) -> Option<Value<'a>> {
+    let (mut best, mut mixed) = (None, false);
+    env.each(stage, attribute, &mut |value| match takes_place(aggregate, &value, best.as_ref()) {
+        Some(true) => best = Some(value),
+        Some(false) => {}
+        None => mixed = true,
+    });
+    (!mixed).then(|| best.unwrap_or(Value::Null))
 }
 
 fn aggregated<'a>(
@@ -326,8 +382,7 @@ fn aggregated<'a>(
         Aggregate::First => env.pick(stage, Pick::Index(0), attribute),
         Aggregate::Last => env.pick(stage, Pick::Last, attribute),
         Aggregate::Sum | Aggregate::Avg => {
-            let mut sum = Sum::default();
-            env.each(stage, attribute, &mut |value| sum.add(&value));
+            let sum = env.sum(stage, attribute);
             match (sum.wrong, aggregate, sum.float) {
                 (true, _, _) => wrong(env),
                 (_, Aggregate::Sum, None) => int(sum.whole),
@@ -337,25 +392,7 @@ fn aggregated<'a>(
             }
         }
         Aggregate::Min | Aggregate::Max => {
-            let (mut best, mut mixed) = (Value::Null, false);
-            env.each(stage, attribute, &mut |value| {
-                if value.is_null() {
-                    return;
-                }
-                if best.is_null() {
-                    // A value of a kind that has no order cannot be the least one either.
-                    mixed |= value.compare(&value).is_none();
-                    best = value;
-                    return;
-                }
-                match value.compare(&best) {
-                    Some(Ordering::Less) if aggregate == Aggregate::Min => best = value,
-                    Some(Ordering::Greater) if aggregate == Aggregate::Max => best = value,
-                    Some(_) => {}
-                    None => mixed = true,
-                }
-            });
-            if mixed { wrong(env) } else { best }
+            env.extreme(aggregate, stage, attribute).unwrap_or_else(|| wrong(env))
         }
     }
 }

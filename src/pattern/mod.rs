@@ -65,6 +65,22 @@ pub struct Compiled {
     pub diagnostics: Diagnostics,
 }
 
+impl Compiled {
+    /// The patterns that have no errors, each with its own part of the text.
+    pub fn texts<'a>(&'a self, text: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let patterns = &self.file.patterns;
+        let mut from = 0;
+        let parts = patterns.iter().enumerate().map(move |(place, pattern)| {
+            // What stands before a pattern belongs to it; what follows the last one as well.
+            let to = if place + 1 == patterns.len() { text.len() } else { pattern.span.end as usize };
+            let part = text.get(from..to).unwrap_or_default().trim();
+            from = to;
+            (pattern.name.text.as_str(), part)
+        });
+        parts.filter(|(name, _)| self.plans.iter().any(|plan| plan.name == *name))
+    }
+}
+
 /// Reads and checks a text.
 pub fn compile(text: &str, limits: &Limits) -> Compiled {
     let mut parsed = parse::parse(text, limits);

@@ -2,6 +2,7 @@
 //! they take effect, so that a log of them and the events give the output again.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
@@ -91,6 +92,18 @@ pub struct StreamDeclaration {
     pub max_time_jump: Option<TimeSpan>,
     /// Whether its events leave without waiting for the bound when all partitions are idle.
     pub flushes: bool,
+    /// Whether late events are sent on, not only counted.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub keeps_late: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks by reference")]
+fn is_yes(keeps: &bool) -> bool {
+    *keeps
 }
 
 /// A change of one pattern.
@@ -132,7 +145,7 @@ pub enum What {
 }
 
 /// What becomes of the partial matches of a version that ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OldState {
     /// They go on until they are complete or their window ends.
@@ -156,4 +169,56 @@ pub struct Properties {
     /// For people and for choosing.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// Its own budgets, instead of those of the settings.
+    #[serde(skip_serializing_if = "Budgets::is_empty")]
+    pub limits: Budgets,
+}
+
+/// Budgets of one pattern. What is not said is as the settings say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Budgets {
+    /// Partial matches of one key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, value_type = Option<u64>)]
+    pub max_partial_matches_per_key: Option<NonZeroU64>,
+    /// Events that are kept for one key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, value_type = Option<u64>)]
+    pub max_retained_events_per_key: Option<NonZeroU64>,
+    /// Bytes of the events that are kept for one key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, value_type = Option<u64>)]
+    pub max_retained_bytes_per_key: Option<NonZeroU64>,
+    /// Partial matches of all keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, value_type = Option<u64>)]
+    pub max_partial_matches: Option<NonZeroU64>,
+    /// Bytes of the events that are kept for all keys.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, value_type = Option<u64>)]
+    pub max_retained_bytes: Option<NonZeroU64>,
+    /// Matches that one event may complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(minimum = 1, value_type = Option<u64>)]
+    pub max_matches_per_event: Option<NonZeroU64>,
+    /// What happens to the pattern when it reaches one of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<BudgetPolicy>,
+}
+
+impl Budgets {
+    fn is_empty(&self) -> bool {
+        *self == Budgets::default()
+    }
+}
+
+/// What happens to a pattern that reaches one of its budgets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BudgetPolicy {
+    /// It is suspended, with the reason.
+    Suspend,
+    /// Its oldest partial matches are dropped, and counted.
+    DropOldest,
 }

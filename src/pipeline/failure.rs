@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::{fmt, io};
 
+use crate::engine::Damaged;
 use crate::ingest::BufferFull;
 use crate::journal::JournalError;
+use crate::state;
 
 /// Why a run ended early.
 #[derive(Debug)]
@@ -19,8 +21,14 @@ pub enum Failure {
     Journal(&'static str, JournalError),
     /// A decision could not be made durable.
     Decision(Arc<JournalError>),
+    /// The checkpoints could not be used.
+    State(state::Error),
+    /// A key of the numbered checkpoint could not be taken.
+    Key(u64, Damaged),
     /// An entry of the control log, by its number, that says nothing known; why.
     ControlEntry(u64, String),
+    /// An export does not fit, by its name; why.
+    Export(String, String),
     /// A thread panicked: a defect.
     Panicked,
 }
@@ -51,10 +59,13 @@ impl fmt::Display for Failure {
             Failure::Full(full) => full.fmt(f),
             Failure::Decision(error) => write!(f, "the control log: {error}"),
             Failure::Journal(what, error) => write!(f, "{what}: {error}"),
+            Failure::State(error) => error.fmt(f),
+            Failure::Key(number, error) => write!(f, "a key of checkpoint {number} cannot be taken: {error}"),
             Failure::ControlEntry(number, why) => write!(
                 f,
                 "entry {number} of the control log says nothing that this version knows: {why} (it was written by a newer one, or changed by hand)"
             ),
+            Failure::Export(name, why) => write!(f, "`{name}`: {why}"),
             Failure::Panicked => write!(
                 f,
                 "internal error: the message above says where; the output is not complete (this is a defect of sequor: please report it)"
@@ -70,7 +81,9 @@ impl std::error::Error for Failure {
             Failure::Full(full) => Some(full),
             Failure::Journal(_, error) => Some(error),
             Failure::Decision(error) => Some(&**error),
-            Failure::ControlEntry(..) | Failure::Panicked => None,
+            Failure::State(error) => Some(error),
+            Failure::Key(_, error) => Some(error),
+            Failure::ControlEntry(..) | Failure::Export(..) | Failure::Panicked => None,
         }
     }
 }

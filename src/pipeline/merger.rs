@@ -1,7 +1,7 @@
 //! From durable lines and durable decisions to what the shards take: the one merged order, cut where decisions take
 //! effect. It reads no clock and writes nothing, so that the live service and a replay of its logs go the same way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::decision::{Change, Decision, Entry, OldState, StreamDeclaration, What};
@@ -13,7 +13,7 @@ use crate::event::decode::{Decoded, Decoder};
 use crate::event::key::KeyHasher;
 use crate::event::record::StreamSettings;
 use crate::event::{Batch, Block, Position, Timestamp};
-use crate::ingest::{BufferFull, Ingest, PartitionSettings, Rejected};
+use crate::ingest::{BufferFull, Ingest, PartitionSettings, Rejected, Resume};
 use crate::pattern::{self, plan::Plan};
 
 /// Takes what the merger gives, in order.
@@ -32,10 +32,11 @@ pub(super) struct Merger {
     streams: Vec<Stream>,
     ingest: Ingest,
     set: Arc<PatternSet>,
-    /// Patterns that begin nothing because they are paused, by name.
+    /// The names and versions of patterns whose matches no sink gets.
+    shadow: Arc<BTreeSet<(String, u64)>>,
     batch_size: usize,
     hasher: Option<KeyHasher>,
-    /// Grows with each set; a block says with which it was prepared.
+    /// Grows with each set and each declaration; a block says with which it was prepared.
     epoch: u64,
     /// The first epoch whose set reads what the present one reads.
     same_fields_since: u64,
@@ -43,19 +44,43 @@ pub(super) struct Merger {
     pending: BTreeMap<(Timestamp, u64), Vec<Change>>,
     /// The time that the shards know to have been reached.
     advanced: Option<Timestamp>,
+    /// Nothing leaves beyond it.
+    end: Timestamp,
 }
 
 /// A stream, which is one partition.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) name: String,
-    settings: StreamSettings,
-    decoder: Decoder,
+    /// How its lines are read, the first ones first; at least one.
+    eras: Vec<Era>,
+    /// The one that is in force.
+    era: usize,
     /// How many lines have come.
     pub(super) next: u64,
     pub(super) is_idle: bool,
     /// Lines that could not be read, blank lines, events and late events since the start.
     pub(super) counts: Counts,
+}
+
+/// How the lines of a stream are read from an offset on.
+#[derive(Debug)]
+struct Era {
+    from: u64,
+    declaration: StreamDeclaration,
+    decoder: Decoder,
+}
+
+impl Stream {
+    /// The number of the era that a line belongs to.
+    fn era_of(&self, offset: u64) -> usize {
+        self.eras.partition_point(|era| era.from <= offset).saturating_sub(1)
+    }
+
+    /// How a line is read.
+    pub(super) fn declaration_of(&self, offset: u64) -> &StreamDeclaration {
+        &self.eras[self.era_of(offset)].declaration
+    }
 }
 
 /// What was counted of a stream since the start.
@@ -66,7 +91,7 @@ pub(super) struct Counts {
 }
 
 impl Merger {
-    /// Over these streams, in the order of their names, with no patterns.
+    /// Over these streams as they were declared first, in the order of their names, with no patterns.
     pub(super) fn new(
         streams: Vec<(String, StreamDeclaration)>,
         batch_size: usize,
@@ -76,18 +101,16 @@ impl Merger {
         let names: Vec<String> = streams.iter().map(|(name, _)| name.clone()).collect();
         let type_field = streams.first().map_or_else(StreamSettings::default, |(_, first)| first.settings());
         let set = Arc::new(PatternSet::of_versions(Vec::new(), &type_field, &names));
-        let partitions: Vec<PartitionSettings> = (0..)
-            .zip(&streams)
-            .map(|(rank, (_, declared))| PartitionSettings {
-                max_time_jump: declared.max_time_jump,
-                flushes: declared.flushes,
-                ..PartitionSettings::new(rank, 0, declared.out_of_orderness)
-            })
-            .collect();
+        let partitions: Vec<PartitionSettings> =
+            (0..).zip(&streams).map(|(rank, (_, declared))| declared.partition(rank)).collect();
         let stream = |(name, declared): (String, StreamDeclaration)| Stream {
             name,
-            decoder: Decoder::new(set.schema(), &declared.settings()),
-            settings: declared.settings(),
+            eras: vec![Era {
+                from: 0,
+                decoder: Decoder::new(set.schema(), &declared.settings()),
+                declaration: declared,
+            }],
+            era: 0,
             next: 0,
             is_idle: false,
             counts: Counts::default(),
@@ -95,13 +118,49 @@ impl Merger {
         Merger {
             streams: streams.into_iter().map(stream).collect(),
             ingest: Ingest::new(&partitions, max_buffered),
+            shadow: Arc::default(),
             batch_size,
             hasher,
             epoch: 1,
             same_fields_since: 1,
             pending: BTreeMap::new(),
             advanced: None,
+            end: Timestamp::MAX,
             set,
+        }
+    }
+
+    /// Goes on where an earlier run stood: with these versions installed, and events taken up to `frontier`. Lines are to
+    /// come again from where `streams` say, and no sink gets the matches of the versions of `shadow`. Decisions that are taken from now on have not had effect before.
+    pub(super) fn resume(
+        &mut self,
+        versions: Vec<(Plan, u64, bool)>,
+        streams: &[Resume],
+        frontier: Option<Timestamp>,
+        shadow: Arc<BTreeSet<(String, u64)>>,
+    ) {
+        self.shadow = shadow;
+        let retired: Vec<(String, u64)> = versions
+            .iter()
+            .filter(|(_, _, is_retired)| *is_retired)
+            .map(|(plan, version, _)| (plan.name.clone(), *version))
+            .collect();
+        let plans = versions.into_iter().map(|(plan, version, _)| (plan, version)).collect();
+        let names: Vec<String> = self.streams.iter().map(|stream| stream.name.clone()).collect();
+        let settings = self.streams.first();
+        let settings =
+            settings.map_or_else(StreamSettings::default, |first| first.eras[0].declaration.settings());
+        let mut set = PatternSet::of_versions(plans, &settings, &names);
+        for (name, version) in retired {
+            if let Some(number) = set.number(&name, version) {
+                set = set.retire(number);
+            }
+        }
+        self.install(Arc::new(set), true);
+        self.ingest.resume(streams, frontier);
+        self.advanced = frontier;
+        for (stream, at) in self.streams.iter_mut().zip(streams) {
+            stream.next = at.from;
         }
     }
 
@@ -130,41 +189,108 @@ impl Merger {
         self.ingest.frontier().map(after)
     }
 
-    /// Takes lines that are durable.
-    pub(super) fn lines(&mut self, stream: usize, first: u64, lines: Vec<u8>) -> Result<(), BufferFull> {
-        let position = Position { stream: stream as u32, partition: 0, offset: 0 };
-        let mut decoded = self.streams[stream].decoder.decode(lines, position);
-        self.prepare(&mut decoded);
-        self.decoded(stream, first, decoded)
+    /// Lets nothing leave beyond a time.
+    pub(super) fn set_end(&mut self, end: Timestamp) {
+        self.end = end;
     }
 
-    /// Takes lines that are durable and were decoded as [`Merger::preparation`] says, now or before, numbered from 0.
+    /// Takes lines that are durable.
+    pub(super) fn lines(
+        &mut self,
+        stream: usize,
+        mut first: u64,
+        mut lines: Vec<u8>,
+    ) -> Result<(), BufferFull> {
+        while !lines.is_empty() {
+            self.enter_era(stream, first);
+            let at = &mut self.streams[stream];
+            // What another declaration begins with is read by that.
+            let rest = match at.eras.get(at.era + 1) {
+                Some(next) => split_lines(&mut lines, next.from - first),
+                None => Vec::new(),
+            };
+            let position = Position { stream: stream as u32, partition: 0, offset: first };
+            let mut decoded = at.eras[at.era].decoder.decode(std::mem::replace(&mut lines, rest), position);
+            first += decoded.lines;
+            self.prepare(&mut decoded);
+            self.push(stream, decoded, first)?;
+        }
+        self.enter_era(stream, first);
+        Ok(())
+    }
+
+    /// Reads lines as the stream is declared at last, numbered from 0.
+    pub(super) fn decode(&mut self, stream: usize, lines: Vec<u8>) -> Decoded {
+        let position = Position { stream: stream as u32, partition: 0, offset: 0 };
+        let last = self.streams[stream].eras.last_mut();
+        let mut decoded = last.map_or_else(Decoded::default, |era| era.decoder.decode(lines, position));
+        self.prepare(&mut decoded);
+        decoded
+    }
+
+    /// Takes lines that are durable, and were decoded as [`Merger::preparation`] says, now or before other patterns came. They
+    /// come behind the last declaration of their stream: a service declares its streams before it takes lines for them.
     pub(super) fn decoded(
         &mut self,
         stream: usize,
         first: u64,
         mut decoded: Decoded,
     ) -> Result<(), BufferFull> {
+        self.enter_era(stream, first);
         decoded.number_from(first);
+        let next = first + decoded.lines;
+        self.push(stream, decoded, next)
+    }
+
+    fn push(&mut self, stream: usize, decoded: Decoded, next: u64) -> Result<(), BufferFull> {
         let at = &mut self.streams[stream];
-        at.next = first + decoded.lines;
+        at.next = next;
         at.counts.events += decoded.block.heads.len() as u64;
         at.counts.dead_letters += decoded.dead.len() as u64;
         self.ingest.push(stream, decoded)
     }
 
-    /// Which patterns lines are prepared for: it grows with each change.
+    /// Says how lines are prepared: it grows with each change of patterns and each declaration.
     pub(super) fn epoch(&self) -> u64 {
         self.epoch
     }
 
-    /// How lines are prepared at the moment.
+    /// How lines that come next are prepared.
     pub(super) fn preparation(&self) -> Preparation {
+        let decoder = |stream: &Stream| stream.eras.last().map(|era| era.decoder.clone());
         Preparation {
             epoch: self.epoch,
             set: Arc::clone(&self.set),
             hasher: self.hasher.clone(),
-            decoders: self.streams.iter().map(|stream| stream.decoder.clone()).collect(),
+            decoders: self.streams.iter().filter_map(decoder).collect(),
+        }
+    }
+
+    /// Reads the stream as it was declared for the line at an offset, which comes next.
+    fn enter_era(&mut self, stream: usize, offset: u64) {
+        let at = &mut self.streams[stream];
+        let era = at.era_of(offset);
+        if at.era != era {
+            at.era = era;
+            self.ingest.redeclare(stream, &at.eras[era].declaration.partition(stream as u32));
+        }
+    }
+
+    /// From an offset on, the lines of a stream are read in this way.
+    fn declare(&mut self, stream: usize, from: u64, declaration: &StreamDeclaration) {
+        let at = &mut self.streams[stream];
+        let era = Era {
+            from,
+            declaration: declaration.clone(),
+            decoder: Decoder::new(self.set.schema(), &declaration.settings()),
+        };
+        // A declaration that no line was read by is as if it had never been; so is any that an edited log puts back.
+        at.eras.truncate(at.eras.partition_point(|known| known.from < from));
+        at.eras.push(era);
+        self.epoch += 1;
+        if from <= at.next {
+            at.era = at.eras.len() - 1;
+            self.ingest.redeclare(stream, &declaration.partition(stream as u32));
         }
     }
 
@@ -184,19 +310,29 @@ impl Merger {
             Decision::Resume { stream, offset, floor } => {
                 self.set_idle(stream, false);
                 if let (Some(stream), Some(floor)) = (self.stream(stream), floor) {
-                    self.ingest.mark(stream, *offset, *floor);
+                    self.ingest.mark(stream, *offset, *floor, entry.sequence);
                 }
             }
             Decision::Heartbeat { stream, offset, floor } => {
                 if let Some(stream) = self.stream(stream) {
-                    self.ingest.mark(stream, *offset, *floor);
+                    self.ingest.mark(stream, *offset, *floor, entry.sequence);
                 }
             }
-            Decision::Stream { .. } | Decision::Frontier { .. } => {}
+            Decision::Stream { stream, offset, floor, settings } => {
+                self.set_idle(stream, false);
+                if let Some(stream) = self.stream(stream) {
+                    self.declare(stream, *offset, settings);
+                    if let Some(floor) = floor {
+                        self.ingest.mark(stream, *offset, *floor, entry.sequence);
+                    }
+                }
+            }
+            Decision::Frontier { .. } => {}
         }
     }
 
-    fn set_idle(&mut self, stream: &str, is_idle: bool) {
+    /// Whether the others wait for a stream.
+    pub(super) fn set_idle(&mut self, stream: &str, is_idle: bool) {
         if let Some(stream) = self.stream(stream) {
             self.streams[stream].is_idle = is_idle;
             self.ingest.set_idle(stream, is_idle);
@@ -209,7 +345,7 @@ impl Merger {
             let cut = self.pending.keys().next().map(|&(at, _)| at);
             // What takes effect before any event needs no time to be reached.
             let before = cut.map_or(Timestamp::MAX, |at| Timestamp(at.0.saturating_sub(1)));
-            self.ingest.set_cap(before);
+            self.ingest.set_cap(before.min(self.end));
             if cut != Some(Timestamp::MIN) {
                 while let Some(batch) = self.next_batch() {
                     taker.batch(batch)?;
@@ -242,8 +378,10 @@ impl Merger {
             if block.epoch == *epoch {
                 return None;
             }
-            let stream = block.heads.first()?.position.stream;
-            let decoder = &mut streams[stream as usize].decoder;
+            let Position { stream, offset, .. } = block.heads.first()?.position;
+            let stream = &mut streams[stream as usize];
+            let era = stream.era_of(offset);
+            let decoder = &mut stream.eras[era].decoder;
             let mut renewed =
                 if block.epoch < *same_fields_since { decoded_again(block, decoder) } else { copied(block) };
             set.prepare(&mut renewed, hasher.as_ref());
@@ -258,28 +396,67 @@ impl Merger {
         while let Some(entry) = self.pending.first_entry().filter(|entry| entry.key().0 == at) {
             for change in entry.remove() {
                 set = changed(&set, &change);
+                self.note_shadow(&change, &set);
             }
         }
         let renumbers = set.is_sparse();
-        let set = Arc::new(if renumbers { set.compacted() } else { set });
+        let reached = Some(Timestamp(at.0.saturating_sub(1))).filter(|_| at != Timestamp::MIN);
+        self.advanced = self.advanced.max(reached);
+        let set = match renumbers {
+            // Numbering anew knows nothing of versions that take over from others: they do before.
+            true => {
+                taker.cut(Cut {
+                    reached,
+                    set: Arc::new(set.clone()),
+                    renumbers: false,
+                    shadow: Arc::clone(&self.shadow),
+                })?;
+                Arc::new(set.compacted())
+            }
+            false => Arc::new(set),
+        };
+        self.install(Arc::clone(&set), renumbers);
+        taker.cut(Cut { reached, set, renumbers, shadow: Arc::clone(&self.shadow) })
+    }
+
+    fn install(&mut self, set: Arc<PatternSet>, renumbers: bool) {
         self.epoch += 1;
         if renumbers
             || set.schema().fields != self.set.schema().fields
             || set.schema().types != self.set.schema().types
         {
             self.same_fields_since = self.epoch;
-            for stream in &mut self.streams {
-                stream.decoder = Decoder::new(set.schema(), &stream.settings);
+            for era in self.streams.iter_mut().flat_map(|stream| &mut stream.eras) {
+                era.decoder = Decoder::new(set.schema(), &era.declaration.settings());
             }
         }
-        self.set = Arc::clone(&set);
-        let reached = Some(Timestamp(at.0.saturating_sub(1))).filter(|_| at != Timestamp::MIN);
-        self.advanced = self.advanced.max(reached);
-        taker.cut(Cut { reached, set, renumbers })
+        self.set = set;
+    }
+
+    /// Notes whether a version is one whose matches no sink gets. It stays so while it ends.
+    fn note_shadow(&mut self, Change { name, version, what }: &Change, set: &PatternSet) {
+        let (What::Put { properties, .. } | What::Set { properties }) = what else { return };
+        if !properties.shadow && self.shadow.is_empty() {
+            return;
+        }
+        let shadow = Arc::make_mut(&mut self.shadow);
+        shadow.remove(&(name.clone(), *version));
+        if properties.shadow {
+            shadow.insert((name.clone(), *version));
+        }
+        shadow.retain(|(name, version)| set.number(name, *version).is_some());
     }
 }
 
 impl StreamDeclaration {
+    fn partition(&self, rank: u32) -> PartitionSettings {
+        PartitionSettings {
+            max_time_jump: self.max_time_jump,
+            flushes: self.flushes,
+            ..PartitionSettings::new(rank, 0, self.out_of_orderness)
+        }
+    }
+
     pub(super) fn settings(&self) -> StreamSettings {
         StreamSettings {
             type_field: self.type_field.clone(),
@@ -287,6 +464,12 @@ impl StreamDeclaration {
             out_of_orderness: self.out_of_orderness,
         }
     }
+}
+
+/// Cuts lines behind the first `count` ones; the others, if there are any.
+fn split_lines(lines: &mut Vec<u8>, count: u64) -> Vec<u8> {
+    let end = count.checked_sub(1).and_then(|last| memchr::memchr_iter(b'\n', lines).nth(last as usize));
+    end.map_or_else(Vec::new, |end| lines.split_off(end + 1))
 }
 
 /// The first moment after a time.

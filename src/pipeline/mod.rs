@@ -7,6 +7,7 @@
 
 mod collect;
 pub mod decision;
+pub mod export;
 mod failure;
 mod feed;
 pub mod live;
@@ -16,6 +17,7 @@ mod reader;
 pub mod registry;
 mod replay;
 mod shard;
+pub mod twin;
 
 pub use failure::Failure;
 pub use progress::Progress;

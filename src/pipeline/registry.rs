@@ -2,14 +2,22 @@
 //! A fold over the control log; the engine's set follows it at the cuts.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::decision::{Change, OldState, Properties, What};
+use serde::Serialize;
+
+use super::decision::{Change, Decision, Entry, OldState, Properties, What};
+use super::merger::plan_of;
 use crate::event::Timestamp;
 
 /// All patterns by name.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Registry {
-    patterns: BTreeMap<String, Pattern>,
+    patterns: BTreeMap<String, Arc<Pattern>>,
+    /// Grows with each entry that changes a pattern; 0 before the first.
+    revision: u64,
+    /// How many versions there ever were.
+    versions: u64,
 }
 
 /// A pattern and its history.
@@ -30,6 +38,8 @@ pub struct Pattern {
 /// A version of a pattern. It never changes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Version {
+    /// Its number among all versions of all patterns, in the order of the control log.
+    pub id: u64,
     /// Its number, from 1.
     pub number: u64,
     /// Its text.
@@ -45,30 +55,65 @@ pub struct Version {
 }
 
 /// How a version ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     /// The first event time that does not see it.
     pub from: Option<Timestamp>,
     /// What became of its partial matches.
     pub state: OldState,
+    /// When that was decided, by the wall clock, in epoch milliseconds.
+    pub at: i64,
+    /// Who asked for it.
+    pub by: String,
+}
+
+/// Where a version stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Standing {
+    /// It takes events.
+    Active,
+    /// It begins no partial match; those that it has go on.
+    Paused,
+    /// It begins at an event time that has not come.
+    Scheduled,
+    /// It has ended; its partial matches go on until their windows end.
+    Draining,
+    /// It has ended.
+    Removed,
+    /// It was stopped because it reached a limit.
+    Suspended,
 }
 
 impl Registry {
     /// A pattern by its name, also one that was removed.
     pub fn get(&self, name: &str) -> Option<&Pattern> {
-        self.patterns.get(name)
+        self.patterns.get(name).map(|pattern| &**pattern)
+    }
+
+    /// A version of a pattern.
+    pub fn version(&self, name: &str, number: u64) -> Option<&Version> {
+        self.get(name)?.versions.iter().find(|version| version.number == number)
     }
 
     /// The patterns that are there, by name.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Pattern)> {
-        self.patterns.iter().filter(|(_, pattern)| pattern.is_there).map(|(name, pattern)| (&**name, pattern))
+        self.patterns
+            .iter()
+            .filter(|(_, pattern)| pattern.is_there)
+            .map(|(name, pattern)| (&**name, &**pattern))
     }
 
     /// The patterns that are there behind a name, by name.
     pub fn after(&self, name: &str) -> impl Iterator<Item = (&str, &Pattern)> {
         use std::ops::Bound::{Excluded, Unbounded};
         let behind = self.patterns.range::<str, _>((Excluded(name), Unbounded));
-        behind.filter(|(_, pattern)| pattern.is_there).map(|(name, pattern)| (&**name, pattern))
+        behind.filter(|(_, pattern)| pattern.is_there).map(|(name, pattern)| (&**name, &**pattern))
+    }
+
+    /// The revision of all patterns together: it grows with each entry that changes one, and is 0 before the first.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// How many patterns are there.
@@ -81,47 +126,45 @@ impl Registry {
         self.iter().next().is_none()
     }
 
-    /// The version that a new text of a name gets.
-    pub fn next_version(&self, name: &str) -> u64 {
-        self.get(name).and_then(|pattern| pattern.versions.last()).map_or(1, |last| last.number + 1)
-    }
-
     /// Notes what was decided.
-    pub(super) fn decide(
-        &mut self,
-        revision: u64,
-        at: i64,
-        by: &str,
-        from: Option<Timestamp>,
-        changes: &[Change],
-    ) {
+    pub(super) fn note(&mut self, entry: &Entry) {
+        let Entry { sequence, at, by, decision } = entry;
+        let Decision::Patterns { effective_from, changes } = decision else { return };
+        let (revision, at, from) = (*sequence, *at, *effective_from);
+        self.revision = revision + 1;
         for Change { name, version, what } in changes {
-            let pattern = self.patterns.entry(name.clone()).or_insert_with(|| Pattern {
-                versions: Vec::new(),
-                is_there: false,
-                properties: Properties::default(),
-                revision,
-                effective_from: from,
+            let pattern = self.patterns.entry(name.clone()).or_insert_with(|| {
+                Arc::new(Pattern {
+                    versions: Vec::new(),
+                    is_there: false,
+                    properties: Properties::default(),
+                    revision,
+                    effective_from: from,
+                })
             });
+            let pattern = Arc::make_mut(pattern);
+            let ended = |state| Ended { from, state, at, by: by.to_owned() };
             pattern.revision = revision;
             pattern.effective_from = from;
             match what {
                 What::Put { source, state, properties } => {
-                    pattern.end(from, state.unwrap_or(OldState::Drain));
+                    pattern.end(ended(state.unwrap_or(OldState::Drain)));
                     pattern.is_there = true;
                     pattern.properties = properties.clone();
+                    self.versions += 1;
                     pattern.versions.push(Version {
+                        id: self.versions,
                         number: *version,
                         source: source.clone(),
                         effective_from: from,
                         ended: None,
                         at,
-                        by: by.to_owned(),
+                        by: by.clone(),
                     });
                 }
                 What::Set { properties } => pattern.properties = properties.clone(),
                 What::Remove { state } => {
-                    pattern.end(from, *state);
+                    pattern.end(ended(*state));
                     pattern.is_there = false;
                 }
             }
@@ -135,9 +178,41 @@ impl Pattern {
         self.versions.last().filter(|_| self.is_there)
     }
 
-    fn end(&mut self, from: Option<Timestamp>, state: OldState) {
-        if let Some(last) = self.versions.last_mut().filter(|_| self.is_there) {
-            last.ended = Some(Ended { from, state });
+    /// The number of its last version, whether that is there or not.
+    pub fn last(&self) -> u64 {
+        self.versions.last().map_or(0, |version| version.number)
+    }
+
+    /// Where a version of it stands when time has come so far.
+    pub fn standing(&self, name: &str, version: &Version, frontier: Option<Timestamp>) -> Standing {
+        match &version.ended {
+            _ if !has_come(version.effective_from, frontier) => Standing::Scheduled,
+            None if self.properties.paused => Standing::Paused,
+            None => Standing::Active,
+            Some(ended) if !has_come(ended.from, frontier) => Standing::Active,
+            Some(ended) if ended.state == OldState::Drain => {
+                let within = plan_of(&version.source, name).and_then(|plan| plan.within);
+                match ended.from.zip(within) {
+                    // Each event may prolong such a window.
+                    Some((_, within)) if within.between_events => Standing::Draining,
+                    Some((from, within)) if !has_come(Some(from.plus(within.span)), frontier) => {
+                        Standing::Draining
+                    }
+                    _ => Standing::Removed,
+                }
+            }
+            Some(_) => Standing::Removed,
         }
     }
+
+    fn end(&mut self, ended: Ended) {
+        if let Some(last) = self.versions.last_mut().filter(|_| self.is_there) {
+            last.ended = Some(ended);
+        }
+    }
+}
+
+/// Whether the cut at a time is passed: all before it has been taken.
+fn has_come(at: Option<Timestamp>, frontier: Option<Timestamp>) -> bool {
+    at.is_none() || at <= frontier.map(|frontier| Timestamp(frontier.0.saturating_add(1)))
 }

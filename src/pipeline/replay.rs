@@ -23,7 +23,7 @@ use crate::ingest::{self, Ingest, PartitionSettings};
 use crate::pattern::plan::Plan;
 
 /// Batches that may wait for a shard, and pieces of output that may wait for the writer.
-const QUEUE_LEN: usize = 8;
+pub(super) const QUEUE_LEN: usize = 8;
 
 /// One partition to replay.
 pub struct Input {
@@ -191,7 +191,7 @@ impl Flow<'_> {
     }
 }
 
-fn sum(mut total: Counters, shard: Counters) -> Counters {
+pub(super) fn sum(mut total: Counters, shard: Counters) -> Counters {
     total.matches += shard.matches;
     total.timeouts += shard.timeouts;
     total.type_errors += shard.type_errors;
@@ -225,12 +225,12 @@ impl Guarded {
 }
 
 /// Shards on other threads.
-struct Remote {
-    shards: Vec<Sender<Step>>,
+pub(super) struct Remote {
+    pub(super) shards: Vec<Sender<Step>>,
 }
 
 impl Remote {
-    fn tell(&self, step: impl Fn() -> Step) -> Result<(), Failure> {
+    pub(super) fn tell(&self, step: impl Fn() -> Step) -> Result<(), Failure> {
         self.shards.iter().try_for_each(|shard| shard.send(step()).map_err(|_| closed()))
     }
 }
@@ -248,6 +248,6 @@ impl Shards for Remote {
 }
 
 /// Stands in for the failure of the thread that is gone, which tells its own when it is joined.
-fn closed() -> Failure {
+pub(super) fn closed() -> Failure {
     Failure::Write("matches", io::ErrorKind::BrokenPipe.into())
 }

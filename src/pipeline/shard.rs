@@ -1,5 +1,6 @@
 //! Engine shards, each on a thread of its own or one on the caller's.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -39,6 +40,8 @@ pub(super) struct Cut {
     pub(super) set: Arc<PatternSet>,
     /// Whether the set is numbered anew.
     pub(super) renumbers: bool,
+    /// The names and versions of those whose matches no sink gets.
+    pub(super) shadow: Arc<BTreeSet<(String, u64)>>,
 }
 
 /// What those who take the output learn between two batches.

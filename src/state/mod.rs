@@ -9,7 +9,7 @@
 //!
 //! In a directory, entries are packed into [chunks](chunk) of up to 32 KB, sorted by a hash of their names in
 //! [runs](writer) of some megabytes. So a chain of checkpoints is read by a [merge](merge) that needs a chunk of memory for
-//! each run, and a single entry is found by an [index](index) of about 1.3 bytes an entry.
+//! each run, and a single entry is found by an [index](index) of about 2 bytes an entry.
 //!
 //! Not here: what the bytes mean, when a checkpoint is due, and any clock.
 

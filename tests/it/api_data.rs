@@ -86,7 +86,7 @@ fn bodies_come_as_lines_json_gzip_and_zstd() {
 
     assert_eq!(problem(&service.send("POST", EVENTS, &json, "[{]")), (400, "invalid-json".into()));
     let other = service.send("POST", EVENTS, &[("content-type", "text/csv")], "a,b\n");
-    assert_eq!(problem(&other), (415, "content-type".into()));
+    assert_eq!(problem(&other), (415, "media-type".into()));
     let other = post_with(&service, &[("content-encoding", "br")], "x");
     assert_eq!(problem(&other), (415, "content-encoding".into()));
     let other = post_with(&service, &[("content-encoding", "gzip")], "no gzip");
@@ -103,15 +103,15 @@ fn a_bomb_is_refused_and_takes_little_memory() {
     let zeros = vec![b'0'; 1 << 20];
     (0..1024).for_each(|_| bomb.write_all(&zeros).unwrap());
     let answer = post_with(&service, &[("content-encoding", "gzip")], bomb.finish().unwrap());
-    assert_eq!(problem(&answer), (413, "body-too-large".into()));
+    assert_eq!(problem(&answer), (413, "too-large".into()));
     let mut bomb = zstd::stream::write::Encoder::new(Vec::new(), 1).unwrap();
     (0..1024).for_each(|_| bomb.write_all(&zeros).unwrap());
     let answer = post_with(&service, &[("content-encoding", "zstd")], bomb.finish().unwrap());
-    assert_eq!(problem(&answer), (413, "body-too-large".into()));
+    assert_eq!(problem(&answer), (413, "too-large".into()));
     let more = peak(&service) - before;
     assert!(more <= 16 << 20, "{more} bytes more");
     let plain = start(&LIMITED.replace("64MiB", "4KiB"));
-    assert_eq!(problem(&post_with(&plain, &[], vec![b' '; 4097])), (413, "body-too-large".into()));
+    assert_eq!(problem(&post_with(&plain, &[], vec![b' '; 4097])), (413, "too-large".into()));
     assert_eq!(counts(&post_with(&plain, &[], vec![b' '; 4096]).ok()), (0, 0));
 }
 
@@ -160,7 +160,7 @@ fn what_was_rejected_can_be_sent_again() {
     let late = service.post("/v1/dead-letters/1/redrive", "").ok().json();
     assert_eq!((&late["offset"], &late["accepted"]), (&json!(6), &json!(true)));
     assert_eq!(problem(&service.post("/v1/dead-letters/99/redrive", "")).0, 404);
-    assert_eq!(problem(&service.post("/v1/dead-letters/x/redrive", "")).0, 404);
+    assert_eq!(problem(&service.post("/v1/dead-letters/x/redrive", "")).0, 400);
     assert_eq!(problem(&service.get("/v1/dead-letters?kind=x")).0, 400);
 }
 
@@ -251,7 +251,7 @@ fn matches_are_listed_byte_for_byte_by_filter_and_cursor() {
     assert_eq!(numbers(&get("kind=timeout")), [] as [i64; 0]);
     assert_eq!(numbers(&get("from=1060001&to=1100001")), [4, 3]);
     for wrong in ["kind=x", "key=7", "key=%7B", "limit=x", "unknown=1"] {
-        assert_eq!(problem(&service.get(&format!("/v1/matches?{wrong}"))), (400, "invalid-query".into()));
+        assert_eq!(problem(&service.get(&format!("/v1/matches?{wrong}"))), (400, "invalid-parameter".into()));
     }
     let text = service.get("/v1/matches?limit=1").ok().body;
     let line = text.strip_prefix("{\"items\":[").unwrap().split("],\"next\"").next().unwrap();
@@ -353,8 +353,8 @@ fn streams_tell_how_they_stand() {
     let all = service.get("/v1/streams").ok().json();
     assert_eq!((&all["items"][0], &all["held_by"]["stream"]), (&stream, &json!("events")));
     assert!(all["held_by"]["since"].as_i64().unwrap() > 0);
-    // Eleven events above the watermark, and the line that is none behind them.
-    assert_eq!(all["waiting"], 12);
+    // Eleven events above the watermark. Before the line that is none, nothing can stand any more.
+    assert_eq!(all["waiting"], 11);
     assert_eq!(problem(&service.get("/v1/streams/none")), (404, "no-such-stream".into()));
 }
 
@@ -366,7 +366,10 @@ fn health_and_metrics() {
     post_with(&service, &[], "no event\n").ok();
     service.get("/nowhere");
     assert_eq!(service.get("/livez").ok().body, "ok\n");
-    assert_eq!(service.get("/readyz?verbose").ok().body, "pipeline: ok\nturning: ok\nstaying: ok\nok\n");
+    assert_eq!(
+        service.get("/readyz?verbose").ok().body,
+        "pipeline: ok\nstorage: ok\nturning: ok\nstaying: ok\nok\n"
+    );
     let text = eventually("three matches in the metrics", || {
         let answer = service.get("/metrics").ok();
         assert!(answer.header("content-type").starts_with("application/openmetrics-text"));

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use sequor::engine::PatternSet;
+use sequor::event::record::StreamSettings;
 use sequor::pattern::nfa;
 
 use crate::generate::{Case, shrink};
@@ -73,8 +75,15 @@ fn check(seed: u64, tally: &Mutex<Tally>) -> Result<(), String> {
     let expected = naive_outputs(&case);
     let compiled = case.compile().expect("generated patterns are accepted");
     let storage = |plan| nfa::compile(plan, usize::MAX).map(|automaton| nfa::storage(plan, &automaton));
-    if compiled.plans.iter().any(|plan| storage(plan) == Some(nfa::Storage::Sets)) {
-        features.insert("held as sets");
+    for (held, feature) in
+        [(nfa::Storage::Sets, "held as sets"), (nfa::Storage::StartGroups, "held as start groups")]
+    {
+        if compiled.plans.iter().any(|plan| storage(plan) == Some(held)) {
+            features.insert(feature);
+        }
+    }
+    if PatternSet::new(compiled.plans.clone(), &StreamSettings::default(), &[]).carried() > 0 {
+        features.insert("values carried by steps");
     }
     {
         let mut tally = tally.lock().unwrap();

@@ -96,7 +96,7 @@ fn worst(plan: &Plan, n: usize) -> (usize, usize) {
     let mut letters = vec![Letter::Flags(0), Letter::Flags(all)];
     letters.extend(bits.iter().filter(|bit| **bit != all).map(|bit| Letter::Flags(*bit)));
     letters.extend(
-        set.schema().types.iter().filter(|t| *t != "x").filter_map(|t| t.chars().next()).map(Letter::Type),
+        set.schema().types.iter().filter(|t| &***t != "x").filter_map(|t| t.chars().next()).map(Letter::Type),
     );
     let mut parts: Vec<Vec<Letter>> = letters.iter().map(|&l| vec![l]).collect();
     parts.extend(letters.iter().flat_map(|&l| letters.iter().map(move |&m| vec![l, m])));

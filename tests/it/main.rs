@@ -7,11 +7,13 @@
 )]
 
 mod api_data;
+mod api_patterns;
 mod cli;
 mod config;
 mod conformance;
 mod differential;
 mod docs;
+mod durable;
 mod engine_memory;
 mod examples;
 mod explain;
@@ -24,14 +26,19 @@ mod language;
 mod life;
 mod many;
 mod naive;
+mod openapi;
 mod order;
 #[path = "../powerloss/mod.rs"]
 mod powerloss;
 mod rare;
 mod saved;
 mod scenarios;
+mod security;
 mod serving;
 mod sets;
+mod sinks;
 mod state;
 mod stepwise;
 mod tidy;
+mod twin;
+mod webhooks;

@@ -4,6 +4,7 @@
 use sequor::engine::{Engine, SavedKey};
 
 use crate::generate::Case;
+use crate::naive;
 use crate::stepwise::Run;
 
 /// Encodes all keys, drops them and loads them.
@@ -24,6 +25,10 @@ fn nothing_shows_of_dropping_and_loading_all_keys_after_every_event() {
     let (mut matches, mut loaded) = (0, 0);
     for seed in 0..600 {
         let (case, _) = Case::new(seed);
+        // Where even the naive matcher gives up, partial matches double with every event.
+        if naive::run(&[case.compile().unwrap().file], &case.inputs, &case.settings).is_err() {
+            continue;
+        }
         let mut plain = Run::of_case(&case);
         plain.all_lines(&case);
         let mut run = Run::of_case(&case);
@@ -46,7 +51,9 @@ fn busy() -> Run {
         "pattern p key by k match a: a followed by b+: b where v > coalesce(max(b.v), 0) followed by c?: c followed by d: d within 1h
            after match skip past last select a.text as text, b[0].list as list
          pattern q key by k match a: a not followed by z: z within 1h between events
-         pattern r key by k match a: a followed by any b+: b followed by any c?: c followed by d: d within 1h",
+         pattern r key by k match a: a followed by any b+: b followed by any c?: c followed by d: d within 1h
+         pattern s key by k match (x: a followed by any n: z)? followed by any y: b followed by any w: b | c within 1h
+           after match skip to next",
     );
     for (time, kind) in (1..).zip(["a", "b", "a", "b", "b", "c", "a", "b"]) {
         run.lines(0, line(time, kind));

@@ -1,5 +1,7 @@
 //! The service as its users meet it: the real binary, over HTTP, killed and started again.
 
+#![expect(clippy::disallowed_methods, reason = "no output depends on how long a test waits")]
+
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};

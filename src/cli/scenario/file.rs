@@ -388,7 +388,7 @@ mod tests {
             (with_events("{}"), "event 0: it has no time"),
             (with_events(r#"{t="1x"}"#), "\"1x\": a duration is"),
             (with_events(r#"{t=""}"#), ": a duration is"),
-            (with_events(r#"{t="99999999999w"}"#), ": a duration is"),
+            (with_events(r#"{t="99999999999w"}"#), ": this duration is out of range"),
             (with_events(r#"{t="1s", ts=3}"#), "`ts` is there twice"),
             (with_events(r#"{t="1s", as=3}"#), "`as` is not a string"),
             (with_events(r#"{t="1s", partition=-1}"#), "`partition` is not"),

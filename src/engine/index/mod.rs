@@ -164,6 +164,13 @@ impl Index {
         self.units.is_empty().then_some(&self.always)
     }
 
+    /// Whether there are patterns that an event may change something for.
+    #[inline]
+    pub(crate) fn may_concern(&self, row: &Row<'_>, tokens: &Tokens) -> bool {
+        !self.always.is_empty()
+            || self.units.iter().any(|unit| !unit.suits(row) || unit.any(row, tokens, |_| true))
+    }
+
     /// Tells the patterns that an event may change something for, each once, in their order.
     #[inline]
     pub(crate) fn concerned(&self, row: &Row<'_>, tokens: &Tokens, into: &mut Vec<u32>) {
@@ -191,25 +198,33 @@ impl Unit {
 
     #[inline]
     fn concerned(&self, row: &Row<'_>, tokens: &Tokens, into: &mut Vec<u32>) {
-        if !self.guards.iter().all(|&(slot, kind)| kind.suits(row.slots[slot])) {
+        if !self.suits(row) {
             into.extend_from_slice(&self.patterns);
             return;
         }
-        let mut take = |entry: &Entry| {
-            if entry.may_hold(row) {
-                into.push(entry.pattern);
-            }
-        };
+        self.any(row, tokens, |entry| {
+            into.push(entry.pattern);
+            false
+        });
+    }
+
+    /// Whether the fields are of the kinds that are looked up.
+    #[inline]
+    fn suits(&self, row: &Row<'_>) -> bool {
+        self.guards.iter().all(|&(slot, kind)| kind.suits(row.slots[slot]))
+    }
+
+    /// Whether `with` is true of an entry that an event has what it takes for; it is asked of them until then.
+    #[inline]
+    fn any(&self, row: &Row<'_>, tokens: &Tokens, mut with: impl FnMut(&Entry) -> bool) -> bool {
+        let mut with = |entry: &Entry| entry.may_hold(row) && with(entry);
         match &self.by {
             By::Value(kind, values) => {
-                if let Some(token) = tokens.of_field(row, self.slot, *kind) {
-                    values.of(token).for_each(take);
-                }
+                let token = tokens.of_field(row, self.slot, *kind);
+                token.is_some_and(|token| values.of(token).any(with))
             }
             By::Number(ranges) => {
-                if let Some(number) = number(row.slots[self.slot]) {
-                    ranges.with(number, &mut take);
-                }
+                number(row.slots[self.slot]).is_some_and(|number| ranges.any(number, &mut with))
             }
         }
     }

@@ -9,6 +9,8 @@ use super::need::Range;
 pub(super) struct Ranges {
     /// In the order of their ranges. The middle one of a stretch is the node above its two halves.
     nodes: Vec<Node>,
+    /// The lowest and the highest bound of all: most numbers are outside where thresholds are set for what is rare.
+    all: Option<Range>,
 }
 
 #[derive(Debug, Clone)]
@@ -31,19 +33,24 @@ impl Ranges {
             let ((a_min, a_max), (b_min, b_max)) = (bounds(a), bounds(b));
             a_min.total_cmp(&b_min).then(a_max.total_cmp(&b_max))
         });
-        highest(&mut self.nodes);
+        self.bound();
     }
 
     /// Takes a pattern out.
     pub(super) fn remove(&mut self, pattern: u32) {
         self.nodes.retain(|node| node.entry.pattern != pattern);
-        highest(&mut self.nodes);
+        self.bound();
     }
 
-    /// Calls `with` for the entries whose ranges a number lies in.
+    fn bound(&mut self) {
+        let max = highest(&mut self.nodes);
+        self.all = self.nodes.first().map(|lowest| Range { min: lowest.range.min, max });
+    }
+
+    /// Whether `with` is true of an entry in whose range a number lies; it is asked of them until then.
     #[inline]
-    pub(super) fn with(&self, number: Range, with: &mut impl FnMut(&Entry)) {
-        visit(&self.nodes, number, with);
+    pub(super) fn any(&self, number: Range, with: &mut impl FnMut(&Entry) -> bool) -> bool {
+        self.all.is_some_and(|all| all.meets(number)) && visit(&self.nodes, number, with)
     }
 }
 
@@ -57,22 +64,25 @@ fn highest(nodes: &mut [Node]) -> f64 {
     node.highest
 }
 
-fn visit(nodes: &[Node], number: Range, with: &mut impl FnMut(&Entry)) {
+fn visit(nodes: &[Node], number: Range, with: &mut impl FnMut(&Entry) -> bool) -> bool {
     let mut nodes = nodes;
     // Goes down the left half by recursion and the right half by the loop: as deep as the tree at most.
     while let Some((left, [node, right @ ..])) = nodes.split_at_checked(nodes.len() / 2) {
         if node.highest < number.min {
-            return;
+            return false;
         }
-        visit(left, number, with);
+        if visit(left, number, with) {
+            return true;
+        }
         if node.range.min > number.max {
-            return;
+            return false;
         }
-        if node.range.meets(number) {
-            with(&node.entry);
+        if node.range.meets(number) && with(&node.entry) {
+            return true;
         }
         nodes = right;
     }
+    false
 }
 
 #[cfg(test)]
@@ -98,7 +108,12 @@ mod tests {
             for half in -2..40 {
                 let x = f64::from(half) / 2.0;
                 let mut found = Vec::new();
-                ranges.with(Range { min: x, max: x }, &mut |entry| found.push(entry.pattern));
+                let is_one = ranges.any(Range { min: x, max: x }, &mut |_| true);
+                ranges.any(Range { min: x, max: x }, &mut |entry| {
+                    found.push(entry.pattern);
+                    false
+                });
+                assert_eq!(is_one, !found.is_empty(), "{x} of {some}");
                 found.sort_unstable();
                 let within = |&number: &u32| {
                     let (min, max) = all[number as usize];

@@ -144,7 +144,7 @@ fn what_an_event_may_change_is_found_once_and_in_order() {
             }
             for (number, pattern) in (0..).zip(&set.patterns) {
                 let errors = Cell::new(0);
-                let env = Unary { row, around: &set.around, type_errors: &errors };
+                let env = Unary { row: &row, around: &set.around, type_errors: &errors };
                 let holds = pattern.atoms.iter().filter(|atom| {
                     atom.types.has(row.head.kind)
                         && atom.unary.iter().all(|&id| set.predicates.slowly(id, &row, &env))

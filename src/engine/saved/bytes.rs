@@ -1,7 +1,8 @@
 //! Numbers, texts and events as bytes, and read back; whatever stands there, reading gives a value or says what is wrong.
 
 use super::Damaged;
-use crate::event::{Head, Row, Slot};
+use crate::engine::page::KeptRow;
+use crate::event::{Fields, Slot};
 
 pub(in crate::engine) fn put(number: usize, out: &mut Vec<u8>) {
     let mut left = number as u64;
@@ -13,27 +14,32 @@ pub(in crate::engine) fn put(number: usize, out: &mut Vec<u8>) {
 }
 
 fn put_signed(number: i64, out: &mut Vec<u8>) {
-    put(((number << 1) ^ (number >> 63)) as u64 as usize, out);
+    put(zigzag(number) as usize, out);
 }
 
-pub(super) fn put_event(sequence: u64, row: &Row<'_>, text: &str, out: &mut Vec<u8>) {
-    let Head { time, position, raw, .. } = row.head;
-    put(sequence as usize, out);
-    put_signed(time.0, out);
+/// A number whose size is that of a signed one.
+pub(super) fn zigzag(number: i64) -> u64 {
+    ((number << 1) ^ (number >> 63)) as u64
+}
+
+pub(super) fn put_event(row: &KeptRow<'_>, out: &mut Vec<u8>) {
+    let (position, text) = (row.position(), row.text());
+    put(row.sequence() as usize, out);
+    put_signed(row.time().0, out);
     put(position.stream as usize, out);
     put(position.partition as usize, out);
     put(position.offset as usize, out);
-    put((raw.end - raw.start) as usize, out);
+    put(row.object_len(), out);
     put(text.len(), out);
-    out.extend_from_slice(text.as_bytes());
-    put(row.slots.len(), out);
-    for slot in row.slots {
+    out.extend_from_slice(&text);
+    put(row.slots().len(), out);
+    for slot in row.slots() {
         let mut range = |tag: u8, at: u32, len: u32| {
             out.push(tag);
-            put((at - raw.start) as usize, out);
+            put(at as usize, out);
             put(len as usize, out);
         };
-        match *slot {
+        match slot {
             Slot::Str { at, len } => range(5, at, len),
             Slot::Unescaped { at, len } => range(6, at, len),
             Slot::Json { at, len } => range(7, at, len),
@@ -127,6 +133,13 @@ impl<'a> Reader<'a> {
         Ok(text)
     }
 
+    pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N], Damaged> {
+        let rest = self.bytes.get(self.at..).unwrap_or_default();
+        let bytes = *rest.first_chunk().ok_or(self.damaged("more bytes"))?;
+        self.at += N;
+        Ok(bytes)
+    }
+
     pub(super) fn slot(&mut self, object: &str, unescaped: &str) -> Result<Slot, Damaged> {
         let tag = self.byte()?;
         Ok(match tag {
@@ -134,13 +147,7 @@ impl<'a> Reader<'a> {
             1 => Slot::Bool(self.byte()? != 0),
             2 => Slot::Int(self.signed()?),
             3 => Slot::UInt(self.number()?),
-            4 => {
-                let bytes = self.bytes.get(self.at..self.at + 8).ok_or(self.damaged("a float"))?;
-                self.at += 8;
-                Slot::Float(f64::from_bits(
-                    bytes.iter().rev().fold(0, |bits, &byte| bits << 8 | u64::from(byte)),
-                ))
-            }
+            4 => Slot::Float(f64::from_le_bytes(self.array()?)),
             5 | 7 => {
                 let (at, len) = self.range(object)?;
                 if tag == 5 { Slot::Str { at, len } } else { Slot::Json { at, len } }

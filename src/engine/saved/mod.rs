@@ -10,16 +10,19 @@
 //! what holds them: `runs` or `sets::saved`, as the pattern's storage is
 //! ```
 //!
-//! A state is what it waits for: count of threads, each: position, fresh, count of edges, those.
+//! A key that is given has a `name` besides. A state is what it waits for: count of threads, each: position, fresh, count of edges, those.
 
 mod bytes;
+mod name;
 pub(super) mod runs;
 
 use std::fmt;
 
-use self::bytes::put_event;
 pub(super) use self::bytes::{Reader, put};
+use self::bytes::{put_event, zigzag};
+pub(super) use self::name::{hash_of_name, put_name};
 use super::set::{PatternSet, Shape};
+use super::shard::Progress;
 use super::store::Store;
 use super::table::{DEAD, START, StateId, Table, Thread};
 use crate::event::{Head, Position, Row, Slot, Timestamp, TypeId};
@@ -67,8 +70,7 @@ impl<'a> Events<'a> {
         let mut out = vec![VERSION];
         put(self.all.len(), &mut out);
         for &event in &self.all {
-            let store = self.store;
-            put_event(store.sequence(event), &store.row(event), store.text(event), &mut out);
+            put_event(&self.store.row(event), &mut out);
         }
         out
     }
@@ -110,12 +112,34 @@ pub(crate) struct Loader {
     events: hashbrown::HashMap<u64, u32, ahash::RandomState>,
     /// By slot: the one that the field had when the keys were encoded, where fields have been numbered anew.
     slots: Option<Vec<usize>>,
+    /// By the number that a stream had then: its number, where streams have been numbered anew.
+    streams: Option<Vec<Option<u32>>>,
+    /// The latest moment at which a match became complete that waits.
+    pub(super) moment: u64,
 }
 
 impl Loader {
     /// Of keys that were encoded with other numbers of fields: by slot, the one that the field had.
     pub(crate) fn of_slots(slots: Vec<usize>) -> Loader {
         Loader { slots: Some(slots), ..Loader::default() }
+    }
+
+    /// Of keys that an engine encoded when it had come so far.
+    pub(crate) fn of_progress(progress: &Progress, set: &PatternSet) -> Loader {
+        let (fields, streams) = (&set.schema().fields, &set.around.streams);
+        let were = |field| progress.fields.iter().position(|other| other == field).unwrap_or(usize::MAX);
+        let number = |name| streams.iter().position(|other| other == name).map(|number| number as u32);
+        Loader {
+            slots: (!fields.starts_with(&progress.fields)).then(|| fields.iter().map(were).collect()),
+            streams: (!streams.starts_with(&progress.streams))
+                .then(|| progress.streams.iter().map(number).collect()),
+            ..Loader::default()
+        }
+    }
+
+    /// Whether the keys are encoded otherwise than they would be now.
+    pub(crate) fn translates(&self) -> bool {
+        self.slots.is_some() || self.streams.is_some()
     }
 
     /// The version, and the events, kept as long as the loader holds them.
@@ -143,7 +167,11 @@ impl Loader {
     fn event(&mut self, read: &mut Reader<'_>, fields: usize, store: &mut Store) -> Result<u32, Damaged> {
         let sequence = read.number()?;
         let time = Timestamp(read.signed()?);
-        let (stream, partition) = (read.short()?, read.short()?);
+        let (mut stream, partition) = (read.short()?, read.short()?);
+        if let Some(streams) = &self.streams {
+            let known = streams.get(stream as usize).copied().flatten();
+            stream = known.ok_or(read.damaged("a stream that is there"))?;
+        }
         let offset = read.number()?;
         let object = read.number()?;
         let text = read.text()?;

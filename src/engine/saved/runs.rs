@@ -17,19 +17,19 @@ use crate::engine::table::Table;
 /// Encodes what a key holds.
 pub(in crate::engine) fn encode(key: KeyState, store: &Store, table: &Table) -> Vec<u8> {
     let groups: Vec<(u32, Vec<u32>)> =
-        key.states(store).map(|at| (store.groups[at].state, key.in_group(store, at).collect())).collect();
+        key.groups(store).map(|(state, runs)| (state, runs.collect())).collect();
     let waiting = key.waiting(store).map_or(&[][..], |list| &store.waiting[list]);
     let mut steps = Numbers::default();
     for last in groups.iter().flat_map(|(_, runs)| runs.iter().copied()).chain(waiting.iter().map(|w| w.node))
     {
-        steps.add_path(last, store);
+        steps.add_path(last, |step| store.before(step));
     }
     let events = Events::new(steps.all.iter().map(|&step| store.nodes[step].event).collect(), store);
     let mut out = events.begin();
     put(steps.all.len(), &mut out);
     for &step in &steps.all {
+        put(steps.one_more(store.before(step)), &mut out);
         let step = store.nodes[step];
-        put(if step.before == NONE { 0 } else { 1 + steps.of(step.before) }, &mut out);
         put(events.number(step.event), &mut out);
         put(step.stage as usize, &mut out);
     }
@@ -49,24 +49,31 @@ pub(in crate::engine) fn encode(key: KeyState, store: &Store, table: &Table) -> 
 
 /// Numbers for the steps of some paths: each after the one before it.
 #[derive(Default)]
-struct Numbers {
-    all: Vec<u32>,
+pub(in crate::engine) struct Numbers {
+    pub(in crate::engine) all: Vec<u32>,
     numbers: hashbrown::HashMap<u32, usize, ahash::RandomState>,
 }
 
 impl Numbers {
-    fn add_path(&mut self, last: u32, store: &Store) {
+    /// Adds a step and all those before it.
+    pub(in crate::engine) fn add_path(&mut self, last: u32, before: impl Fn(u32) -> u32) {
         let (mut at, from) = (last, self.all.len());
         while at != NONE && !self.numbers.contains_key(&at) {
             self.all.push(at);
-            at = store.nodes[at].before;
+            at = before(at);
         }
         self.all[from..].reverse();
         self.numbers.extend((from..).zip(&self.all[from..]).map(|(number, &step)| (step, number)));
     }
 
-    fn of(&self, step: u32) -> usize {
+    /// The number of a step that was added.
+    pub(in crate::engine) fn of(&self, step: u32) -> usize {
         self.numbers[&step]
+    }
+
+    /// One more than the number of a step that was added, or 0 where there is none.
+    pub(in crate::engine) fn one_more(&self, step: u32) -> usize {
+        if step == NONE { 0 } else { 1 + self.of(step) }
     }
 }
 
@@ -110,7 +117,7 @@ fn groups(
         };
         let event = *read.of(&events)?;
         let stage = read.below(pattern.stages.len())?;
-        steps.push(store.extend(before, event, stage));
+        steps.push(pattern.carries.extend(&set.around, store, before, event, stage));
     }
     let mut runs = BTreeSet::new();
     for _ in 0..read.count()? {
@@ -128,6 +135,7 @@ fn groups(
     for _ in 0..read.count()? {
         let node = *read.of(steps)?;
         let moment = read.number()?;
+        loader.moment = loader.moment.max(moment);
         let first = store.sequence(store.nodes[node].first);
         store.hold(node);
         key.waiting_mut(store).push(Waiting { node, first, moment });

@@ -15,17 +15,19 @@ use smallvec::SmallVec;
 
 use self::enumerate::{Complete, Enumeration};
 use self::heap::{Heaps, Id, NONE, Part};
+use super::changed::{Changes, Giver, Tag};
 use super::deadlines::Deadlines;
+use super::keys::spread;
 use super::life::Life;
 use super::matched::Kind;
-use super::matcher::{Closing, Restoring};
-use super::runner::{Found, Scratch, spread};
+use super::matcher::{Closing, Restoring, hash_of};
+use super::runner::{Found, Scratch};
 use super::saved::{Damaged, Loader};
 use super::store::Store;
 use super::table::{DEAD, NOTHING, START, StateId, Table, Take};
 use super::truths::{Current, KeyHash, Truths};
-use crate::event::Row;
-use crate::event::key::{has_key, same_key};
+use crate::event::Fields;
+use crate::event::key::same_key;
 
 /// The partial matches of a key in one state.
 #[derive(Debug, Clone, Copy)]
@@ -37,7 +39,7 @@ struct StateSet {
 /// What a key holds; nothing is in vain: a key without sets does not exist, nor does a set without live paths.
 #[derive(Debug)]
 struct Keyed {
-    hash: u32,
+    tag: Tag,
     sets: SmallVec<[StateSet; 2]>,
 }
 
@@ -54,6 +56,7 @@ struct Taken {
 pub(crate) struct SetRunner {
     number: u32,
     keys: HashTable<Keyed>,
+    changes: Changes,
     heaps: Heaps,
     moved: Vec<StateSet>,
     taken: Vec<Taken>,
@@ -67,6 +70,7 @@ impl SetRunner {
         SetRunner {
             number,
             keys: HashTable::new(),
+            changes: Changes::default(),
             heaps: Heaps::new(),
             moved: Vec::new(),
             taken: Vec::new(),
@@ -77,10 +81,12 @@ impl SetRunner {
 
     pub(crate) fn renumber(&mut self, number: u32) {
         self.number = number;
+        self.changes = Changes::default();
     }
 
     pub(crate) fn clear(&mut self, store: &mut Store) {
         self.keys = HashTable::new();
+        self.changes = Changes::default();
         self.heaps.clear(store);
     }
 
@@ -120,14 +126,13 @@ impl SetRunner {
         if begin == NOTHING && self.keys.is_empty() {
             return false;
         }
-        let hash = key.get(&event.row) as u32;
+        let tag = Tag::new(key.get(event.row) as u32);
         let heaps = &mut self.heaps;
-        let is_same =
-            |keyed: &Keyed| keyed.hash == hash && keyed.has_key(&event.row, key.slots(), heaps, store);
-        let mut entry = match self.keys.entry(spread(hash), is_same, |keyed| spread(keyed.hash)) {
+        let is_same = |keyed: &Keyed| keyed.is_key(tag, event.row, key.slots(), heaps, store);
+        let mut entry = match self.keys.entry(spread(tag.hash()), is_same, Keyed::spread) {
             Entry::Occupied(entry) => entry,
             Entry::Vacant(_) if begin == NOTHING => return false,
-            Entry::Vacant(entry) => entry.insert(Keyed { hash, sets: SmallVec::new() }),
+            Entry::Vacant(entry) => entry.insert(Keyed { tag, sets: SmallVec::new() }),
         };
         let sets = &mut entry.get_mut().sets;
 
@@ -144,11 +149,13 @@ impl SetRunner {
             }
         };
         let mut ending = SmallVec::<[Id; 2]>::new();
+        let mut is_changed = begin != NOTHING;
         sets.retain(|&mut StateSet { state, set }| {
             let cell = cell(table, state);
             if cell == NOTHING {
                 return true;
             }
+            is_changed = true;
             let cell = &table.cells[cell as usize];
             cell.takes.iter().for_each(|t| take(t, set));
             if cell.completes {
@@ -177,14 +184,45 @@ impl SetRunner {
             found.push(Found { pattern: self.number, kind: Kind::Match, node: Found::SETS });
         }
         if sets.is_empty() {
-            forget(entry);
+            self.changes.end(forget(entry), event.row, key.slots());
+        } else if is_changed {
+            self.changes.touch(&mut entry.get_mut().tag);
         }
         is_begun
+    }
+
+    /// Changes are noted from now on.
+    pub(crate) fn turn_on(&mut self) {
+        self.changes.turn_on();
+    }
+
+    /// Gives the keys that changed, or all.
+    pub(crate) fn give(&mut self, all: bool, giver: &mut Giver<'_>) {
+        let SetRunner { keys, changes, heaps, .. } = self;
+        let (store, table) = (giver.store, giver.table);
+        let mut give = |keyed: &mut Keyed, changes: &mut Changes| {
+            if let Some(event) = keyed.some_event(heaps) {
+                giver.give(changes, event, &saved::encode(&keyed.sets, heaps, store, table));
+            }
+            keyed.tag.give();
+        };
+        match changes.start(all) {
+            None => keys.iter_mut().for_each(|keyed| give(keyed, changes)),
+            Some(touched) => {
+                for hash in touched {
+                    let alike = keys.iter_hash_mut(spread(hash));
+                    let changed = alike.filter(|keyed| keyed.tag.is_changed(hash));
+                    changed.for_each(|keyed| give(keyed, changes));
+                }
+            }
+        }
+        giver.give_ended(changes);
     }
 
     /// Encodes all keys and drops them.
     pub(crate) fn unload(&mut self, table: &Table, store: &mut Store) -> Vec<Vec<u8>> {
         let heaps = &self.heaps;
+        self.changes = Changes::default();
         let keys = self.keys.drain().map(|keyed| saved::encode(&keyed.sets, heaps, store, table)).collect();
         self.heaps.clear(store);
         keys
@@ -199,7 +237,7 @@ impl SetRunner {
         deadlines: &mut Deadlines,
         store: &mut Store,
     ) -> Result<(), Damaged> {
-        let Restoring { set, hasher, table } = restoring;
+        let Restoring { set, hasher, table, given } = restoring;
         let pattern = &set.patterns[self.number as usize];
         let slots = &set.schema().keys[pattern.key];
         let loaded = saved::read(loader, bytes, pattern, set, store, table)?;
@@ -207,12 +245,15 @@ impl SetRunner {
         let Some(row) = root.map(|root| store.row(root.event)) else {
             return Err(Damaged { at: 0, expected: "a set" });
         };
-        let hash = hasher.hash(&row, slots) as u32;
         let heaps = &self.heaps;
-        let is_same = |keyed: &Keyed| keyed.hash == hash && keyed.has_key(&row, slots, heaps, store);
-        if !has_key(row.slots, slots) || self.keys.find(spread(hash), is_same).is_some() {
+        let is_there = |tag: Tag| {
+            let is_same = |keyed: &Keyed| keyed.is_key(tag, &row, slots, heaps, store);
+            self.keys.find(spread(tag.hash()), is_same).is_some()
+        };
+        let hash = hash_of(&row, slots, hasher, given).filter(|&hash| !is_there(Tag::new(hash)));
+        let Some(hash) = hash else {
             return Err(Damaged { at: 0, expected: "a key that is not there yet" });
-        }
+        };
         let mut ids: Vec<Id> = Vec::new();
         for part in &loaded.parts {
             let id = |number: Id| ids.get(number as usize).copied().unwrap_or(NONE);
@@ -227,8 +268,8 @@ impl SetRunner {
             ids.push(self.heaps.restore(Part { prefix, left, right, origin, ..*part }, store));
         }
         let sets = loaded.sets.iter().map(|&(state, root)| StateSet { state, set: ids[root as usize] });
-        let keyed = Keyed { hash, sets: sets.collect() };
-        self.keys.insert_unique(spread(hash), keyed, |keyed| spread(keyed.hash));
+        let keyed = Keyed { tag: self.changes.load(hash, given), sets: sets.collect() };
+        self.keys.insert_unique(keyed.spread(), keyed, Keyed::spread);
         Ok(())
     }
 
@@ -252,13 +293,15 @@ impl SetRunner {
         let heaps = &mut self.heaps;
         heaps.expire(store.time(begun));
         let row = store.row(begun);
-        let hash = closing.hasher.hash(&row, slots) as u32;
-        let is_same = |keyed: &Keyed| keyed.hash == hash && keyed.has_key(&row, slots, heaps, store);
-        if let Ok(mut entry) = self.keys.find_entry(spread(hash), is_same) {
+        let tag = Tag::new(closing.hasher.hash(&row, slots) as u32);
+        let is_same = |keyed: &Keyed| keyed.is_key(tag, &row, slots, heaps, store);
+        if let Ok(mut entry) = self.keys.find_entry(spread(tag.hash()), is_same) {
             let sets = &mut entry.get_mut().sets;
             sets.retain(|of| heaps.is_live(of.set));
             if sets.is_empty() {
-                forget(entry);
+                self.changes.end(forget(entry), &row, slots);
+            } else {
+                self.changes.touch(&mut entry.get_mut().tag);
             }
         }
     }
@@ -270,18 +313,36 @@ impl SetRunner {
 }
 
 impl Keyed {
-    fn has_key(&self, row: &Row<'_>, slots: &[usize], heaps: &Heaps, store: &Store) -> bool {
-        let some_element = self.sets.first().and_then(|of| heaps.get(of.set));
-        some_element.is_some_and(|element| same_key(&store.row(element.event), row, slots))
+    fn spread(&self) -> u64 {
+        spread(self.tag.hash())
+    }
+
+    fn some_event(&self, heaps: &Heaps) -> Option<u32> {
+        self.sets.first().and_then(|of| heaps.get(of.set)).map(|element| element.event)
+    }
+
+    /// Whether it is the key of a row, which has this hash.
+    fn is_key<'a>(
+        &self,
+        tag: Tag,
+        row: &impl Fields<'a>,
+        slots: &[usize],
+        heaps: &Heaps,
+        store: &Store,
+    ) -> bool {
+        self.tag.hash() == tag.hash()
+            && self.some_event(heaps).is_some_and(|event| same_key(&store.row(event), row, slots))
     }
 }
 
 /// Removes a key that holds nothing.
-fn forget(entry: OccupiedEntry<'_, Keyed>) {
-    let keys = entry.remove().1.into_table();
+fn forget(entry: OccupiedEntry<'_, Keyed>) -> Tag {
+    let (keyed, place) = entry.remove();
+    let keys = place.into_table();
     if keys.len() * 8 < keys.capacity() && keys.capacity() > 1024 {
-        keys.shrink_to(keys.len() * 2, |keyed| spread(keyed.hash));
+        keys.shrink_to(keys.len() * 2, Keyed::spread);
     }
+    keyed.tag
 }
 
 /// The set of a state.

@@ -76,19 +76,29 @@ impl Decoder {
     pub fn new(schema: &Schema, settings: &StreamSettings) -> Decoder {
         let type_field = FieldPath::dotted(&settings.type_field);
         let time_field = FieldPath::dotted(&settings.time_field);
-        let mut types = Names::default();
-        for (index, name) in schema.types.iter().enumerate() {
-            types.get_or_insert(name, TypeId::FIRST_NAMED + index as u32);
-        }
-        let tree = Tree::new(schema, &type_field, &time_field);
-        Decoder {
-            guesses: Guesses::new(&tree),
-            tree,
-            types,
+        let mut decoder = Decoder {
+            tree: Tree::new(&type_field, &time_field),
+            guesses: Guesses::default(),
+            types: Names::default(),
             time_field: settings.time_field.clone(),
-            width: schema.fields.len(),
+            width: 0,
             expected: 0,
+        };
+        decoder.grow(schema);
+        decoder
+    }
+
+    /// Decodes from now on for a schema that the present one has become by more fields and types. It costs what is new.
+    pub fn grow(&mut self, schema: &Schema) {
+        for (index, name) in schema.types.iter().enumerate().skip(self.types.len()) {
+            self.types.get_or_insert(name, TypeId::FIRST_NAMED + index as u32);
         }
+        for (slot, path) in schema.fields.iter().enumerate().skip(self.width) {
+            self.tree.want(path, slot as u32);
+        }
+        // What was seen to be of no use may be wanted now.
+        self.guesses = Guesses::new(&self.tree);
+        self.width = schema.fields.len();
     }
 
     /// Decodes whole lines, less than 4 GiB in all. `first` is the position of the first one.

@@ -365,3 +365,22 @@ fn many_names_are_told_apart() {
         assert_eq!(values(&fields, &format!("{{\"ts\":1{line}}}")), wanted);
     }
 }
+
+#[test]
+fn a_decoder_that_grows_is_like_one_made_for_all() {
+    let fields = ["x", "type", "y.a", "y", "list[0]", "list[-1]", "y.b", "z"];
+    let line = r#"{"ts":1,"type":"new","x":1,"y":{"a":2,"b":3},"list":[4,5],"z":6}"#;
+    for first in 0..fields.len() {
+        let mut some = schema(&fields[..first]);
+        let mut decoder = Decoder::new(&some, &StreamSettings::default());
+        let at = Position { stream: 0, partition: 3, offset: 100 };
+        // What is not wanted yet has been guessed to be of no use.
+        assert_eq!(decoder.decode(line.into(), at).block.heads[0].kind, TypeId::OTHER);
+        some.types.push("new".into());
+        fields[first..].iter().for_each(|field| _ = some.field(&path(field)));
+        decoder.grow(&some);
+        let (grown, new) = (decoder.decode(line.into(), at).block, decode_with(&some, line).block);
+        assert_eq!((grown.heads[0].kind, &grown.slots), (new.heads[0].kind, &new.slots), "from {first}");
+        assert_eq!((grown.width, grown.heads[0].kind), (fields.len(), TypeId(TypeId::FIRST_NAMED + 2)));
+    }
+}

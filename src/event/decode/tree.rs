@@ -2,7 +2,7 @@
 
 use hashbrown::HashMap;
 
-use crate::event::{FieldPath, Schema, Segment};
+use crate::event::{FieldPath, Segment};
 
 /// The deepest path that is taken from an event: walking it is a recursion. Patterns may not name a longer one.
 const DEPTH_MAX: usize = 200;
@@ -39,15 +39,17 @@ impl Tree {
     /// The whole event.
     pub(super) const ROOT: NodeId = 0;
 
-    /// The tree of a schema's fields and of the two fields that every event is read for.
-    pub(super) fn new(schema: &Schema, type_field: &FieldPath, time_field: &FieldPath) -> Tree {
+    /// The tree of the two fields that every event is read for.
+    pub(super) fn new(type_field: &FieldPath, time_field: &FieldPath) -> Tree {
         let mut tree = Tree { nodes: vec![Node::default()] };
-        for (slot, path) in schema.fields.iter().enumerate() {
-            tree.grow(path).slot = Some(slot as u32);
-        }
         tree.grow(type_field).is_type = true;
         tree.grow(time_field).is_time = true;
         tree
+    }
+
+    /// Adds a field that fills a slot.
+    pub(super) fn want(&mut self, path: &FieldPath, slot: u32) {
+        self.grow(path).slot = Some(slot);
     }
 
     /// The number of its nodes.
@@ -111,6 +113,11 @@ impl Names {
 
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.list.len()
     }
 
     #[inline(always)]

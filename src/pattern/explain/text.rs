@@ -149,6 +149,9 @@ fn write_index(graph: &Graph, out: &mut String) -> std::fmt::Result {
         Storage::Sets => {
             "sets: all partial matches of a key in one state together; an event adds to a set once, however many they are"
         }
+        Storage::StartGroups => {
+            "start groups: all first events of a key whose partial matches are in the same states together; an event moves a group once, however many they are"
+        }
     };
     fact(out, "store", store)
 }

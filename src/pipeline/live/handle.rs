@@ -13,7 +13,8 @@ use tokio::sync::Notify;
 use super::idempotency::{Claimed, Keys};
 use super::intake::{Intake, Preparing};
 use super::owner::now;
-use super::request::{ChangeRequest, Decided, Effective, Refusal, Request};
+use super::request::{Decided, Refusal, Request, Wish};
+use super::sinks::{Progress, SinkStatus};
 use super::status::Status;
 use crate::event::Timestamp;
 use crate::event::decode::Decoded;
@@ -46,6 +47,9 @@ pub(super) struct Shared {
     pub(super) matches: Tail,
     pub(super) rejected: Tail,
     pub(super) control: Tail,
+    /// Why nothing can be written at the moment, where it cannot.
+    pub(super) unwritable: RwLock<Option<String>>,
+    pub(super) sinks: Vec<Arc<Progress>>,
 }
 
 /// Durable lines on their way to the owner.
@@ -53,6 +57,14 @@ pub(super) struct Arrival {
     pub(super) stream: usize,
     pub(super) first: u64,
     pub(super) decoded: Decoded,
+}
+
+impl Arrival {
+    /// How much room it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let Decoded { block, dead, .. } = &self.decoded;
+        block.text.len() + dead.iter().map(|dead| dead.raw.len()).sum::<usize>()
+    }
 }
 
 /// Where appended lines stand: durable.
@@ -126,15 +138,19 @@ impl Handle {
         };
         let arrivals = shared.arrivals.clone();
         let written = {
-            let settle = Arc::clone(&settle);
+            let (settle, service) = (Arc::clone(&settle), Arc::clone(shared));
             move |numbers: crate::journal::commit::Reply| match numbers {
                 Ok(numbers) => {
                     let first = numbers.start;
-                    told(&settle, Ok(Appended { first, count, rejected, is_replayed: false }));
-                    // Where the owner is gone, what is durable is taken after the next start.
+                    // The owner has it before anybody knows: what is asked after the answer comes behind. Where the owner
+                    // is gone, what is durable is taken after the next start.
                     let _ = arrivals.send(Arrival { stream, first, decoded });
+                    told(&settle, Ok(Appended { first, count, rejected, is_replayed: false }));
                 }
-                Err(error) => told(&settle, Err(NotAppended::Storage(error))),
+                Err(error) => {
+                    service.set_unwritable(Some(error.to_string()));
+                    told(&settle, Err(NotAppended::Storage(error)));
+                }
             }
         };
         if let Err(refused) = shared.events.try_submit(stream, record, written) {
@@ -148,14 +164,8 @@ impl Handle {
     }
 
     /// Asks for changes of patterns, all at one cut.
-    pub fn change(
-        &self,
-        changes: Vec<ChangeRequest>,
-        effective: Effective,
-        by: &str,
-        reply: impl FnOnce(Result<Decided, Refusal>) + Send + 'static,
-    ) {
-        self.ask(Request::Change(changes, effective, by.to_owned(), Box::new(reply)));
+    pub fn change(&self, wish: Wish, reply: impl FnOnce(Result<Decided, Refusal>) + Send + 'static) {
+        self.ask(Request::Change(wish, Box::new(reply)));
     }
 
     /// Says that time has come so far in a stream: no event at or before it comes any more. `reply` gets the stream's
@@ -173,7 +183,7 @@ impl Handle {
     fn ask(&self, request: Request) {
         if let Err(refused) = self.0.requests.try_send(request) {
             match refused.into_inner() {
-                Request::Change(_, _, _, reply) => reply(Err(Refusal::Stopping)),
+                Request::Change(_, reply) => reply(Err(Refusal::Stopping)),
                 Request::Heartbeat(_, _, _, reply) => reply(Err(Refusal::Stopping)),
                 Request::Stop => {}
             }
@@ -183,6 +193,11 @@ impl Handle {
     /// How the service stood a moment ago.
     pub fn status(&self) -> Arc<Status> {
         Arc::clone(&self.0.status.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Why nothing can be written at the moment, where it cannot: a full disk, or one that is read-only.
+    pub fn unwritable(&self) -> Option<String> {
+        self.0.unwritable()
     }
 
     /// Waits until the service does not go on any more, whatever the reason.
@@ -234,6 +249,11 @@ impl Handle {
         &self.0.rejected
     }
 
+    /// How the sinks stand.
+    pub fn sinks(&self) -> Vec<SinkStatus> {
+        self.0.sinks.iter().map(|sink| sink.status()).collect()
+    }
+
     /// The control log.
     pub fn control(&self) -> &Tail {
         &self.0.control
@@ -273,6 +293,14 @@ impl Shared {
         };
         // Where the writer has stopped, there is a next time after the next start.
         let _ = self.events.with(retain);
+    }
+
+    pub(super) fn unwritable(&self) -> Option<String> {
+        self.unwritable.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_unwritable(&self, why: Option<String>) {
+        *self.unwritable.write().unwrap_or_else(PoisonError::into_inner) = why;
     }
 
     pub(super) fn publish(&self, status: Status) {

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::super::decision::StreamDeclaration;
+use crate::config::secret::Secret;
+use crate::config::settings::Sink;
 
 /// What a live service is made of.
 #[derive(Debug, Clone)]
@@ -30,6 +32,23 @@ pub struct Options {
     pub retain_bytes: u64,
     /// How long it is kept beyond what recovery needs.
     pub retain_time: Duration,
+    /// How often the state is written; without it, a start reads the logs from their beginning.
+    pub checkpoint_interval: Option<Duration>,
+    /// How much of the log of matches is kept, in bytes.
+    pub matches_retain_bytes: u64,
+    /// How much of the log of late events and dead letters is kept, in bytes.
+    pub rejected_retain_bytes: u64,
+    /// Where matches go.
+    pub sinks: Vec<SinkOptions>,
+}
+
+/// Where matches go.
+#[derive(Debug, Clone)]
+pub struct SinkOptions {
+    /// As the settings say.
+    pub sink: Sink,
+    /// What requests are signed with.
+    pub secret: Option<Secret>,
 }
 
 /// A stream whose events are posted.
@@ -43,8 +62,6 @@ pub struct StreamOptions {
     pub idle_timeout: Duration,
     /// What becomes of time when all are silent.
     pub silence: Silence,
-    /// Whether late events are kept, not only counted.
-    pub keeps_late: bool,
 }
 
 /// What becomes of time when all partitions are silent.

@@ -1,21 +1,25 @@
 //! The owner of decisions and of the merged order: the one thread that decides when what takes effect, and that the shards
 //! follow.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fs;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crossbeam_channel::{Receiver, Sender, select};
+use crossbeam_channel::{Receiver, Sender, never, select};
 
-use super::super::decision::{Change, Decision, Entry, OldState, What};
+use super::super::decision::{Change, Decision, Entry, OldState, Properties, StreamDeclaration, What};
 use super::super::failure::Failure;
 use super::super::merger::{Merger, Taker, plan_of};
-use super::super::registry::Registry;
+use super::super::registry::{Pattern, Registry};
 use super::super::shard::{Cut, Step};
+use super::checkpoint::{self, Cut as Checkpoint, Done, Installed, Part};
 use super::handle::{Arrival, Shared};
+use super::mark::Mark;
 use super::options::{Silence, StreamOptions};
 use super::output::Reject;
-use super::request::{ChangeRequest, Decided, Effective, Refusal, Request};
+use super::request::{Action, ChangeRequest, Decided, Expected, Outcome, Refusal, Request, Wish};
 use super::status::{Status, StreamStatus};
 use crate::engine::PatternSet;
 use crate::event::record::StreamSettings;
@@ -29,8 +33,16 @@ const TICK: Duration = Duration::from_millis(20);
 /// How often is looked for events that need not be kept any more.
 const RETAIN_EVERY: Duration = Duration::from_secs(10);
 
+/// How long the last checkpoint is waited for.
+const LAST_CHECKPOINT: Duration = Duration::from_secs(60);
+
 /// From so many bytes of lines on, the order is made before more is taken.
 const INTAKE_BYTES: usize = 4 << 20;
+
+/// How long after a decision that could not be made durable it is tried again.
+const RETRY: Duration = Duration::from_millis(500);
+/// How much is written to see whether there is room again, in bytes.
+const PROBE_BYTES: usize = 64 << 10;
 
 /// The owner.
 pub(super) struct Owner {
@@ -41,20 +53,42 @@ pub(super) struct Owner {
     pub(super) max_patterns: usize,
     pub(super) rejects: Sender<Reject>,
     pub(super) streams: Vec<Watched>,
+    pub(super) checkpoints: Checkpoints,
     pub(super) shared: Arc<Shared>,
     /// Which patterns posted lines are prepared for.
     pub(super) epoch: u64,
     /// The stream that the others wait for, and since when by the wall clock.
     pub(super) holder: Option<(usize, i64)>,
-    /// How much of the event logs is kept, and when that was looked at.
-    pub(super) retention: (Keep, Instant),
+    pub(super) retention: EventRetention,
+    pub(super) mark: Mark,
+    /// Before this, nothing is written that the owner decides by itself.
+    pub(super) retry_at: Instant,
 }
 
-/// How much of an event log is kept beyond what recovery needs.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Keep {
+/// How much of the event logs is kept.
+pub(super) struct EventRetention {
+    /// Of each stream, beyond what recovery needs.
     pub(super) bytes: u64,
     pub(super) time: Duration,
+    /// By stream, from where on recovery needs its log; none: from its beginning on.
+    pub(super) needed_from: Arc<Mutex<Option<BTreeMap<String, u64>>>>,
+    /// When that was looked at.
+    pub(super) looked: Instant,
+}
+
+/// When checkpoints are made.
+pub(super) struct Checkpoints {
+    /// None: never.
+    pub(super) interval: Option<Duration>,
+    pub(super) parts: Sender<Part>,
+    pub(super) done: Receiver<Done>,
+    /// The number of the last one that was begun.
+    pub(super) last: u64,
+    /// When it was begun.
+    pub(super) begun: Instant,
+    pub(super) is_open: bool,
+    /// Whether the next one has to hold every key.
+    pub(super) full: bool,
 }
 
 /// A stream as the owner watches it.
@@ -62,14 +96,26 @@ pub(super) struct Watched {
     pub(super) options: StreamOptions,
     /// When its last lines came.
     pub(super) heard: Instant,
+    /// Whether it is set. Of one that was once, the events are still there.
+    pub(super) is_wanted: bool,
+    /// Durable lines that wait for the decision that the stream speaks again, where that could not be written yet.
+    pub(super) held: VecDeque<Arrival>,
 }
 
 /// The shards' channels.
-pub(super) struct Shards(pub(super) Vec<Sender<Step>>);
+pub(super) struct Shards {
+    channels: Vec<Sender<Step>>,
+    /// Whether all keys were named anew since the last checkpoint.
+    is_renumbered: bool,
+}
 
 impl Shards {
+    pub(super) fn new(channels: Vec<Sender<Step>>) -> Shards {
+        Shards { channels, is_renumbered: false }
+    }
+
     fn tell(&self, step: &Step) -> Result<(), Failure> {
-        self.0.iter().try_for_each(|shard| shard.send(step.clone()).map_err(|_| Failure::Panicked))
+        self.channels.iter().try_for_each(|shard| shard.send(step.clone()).map_err(|_| Failure::Panicked))
     }
 }
 
@@ -83,6 +129,7 @@ impl Taker for Shards {
     }
 
     fn cut(&mut self, cut: Cut) -> Result<(), Failure> {
+        self.is_renumbered |= cut.renumbers;
         self.tell(&Step::Cut(Arc::new(cut)))
     }
 }
@@ -101,30 +148,40 @@ impl Owner {
     }
 
     fn serve(&mut self, arrivals: &Receiver<Arrival>, requests: &Receiver<Request>) -> Result<(), Failure> {
+        let nothing = never();
         loop {
+            // What is held is bounded: then the channel fills up, and posting is refused.
+            let held: usize = self.streams.iter().flat_map(|s| &s.held).map(Arrival::bytes).sum();
+            let arrivals = if held < INTAKE_BYTES { arrivals } else { &nothing };
             select! {
                 recv(arrivals) -> arrival => {
                     let Ok(arrival) = arrival else { return Ok(()) };
-                    let mut bytes = arrival.decoded.block.text.len();
+                    let mut bytes = arrival.bytes();
                     self.arrive(arrival)?;
                     while bytes < INTAKE_BYTES && let Ok(arrival) = arrivals.try_recv() {
-                        bytes += arrival.decoded.block.text.len();
+                        bytes += arrival.bytes();
                         self.arrive(arrival)?;
                     }
                 }
                 recv(requests) -> request => match request {
-                    Ok(Request::Change(changes, effective, by, reply)) => {
-                        reply(self.change(changes, effective, by));
-                    }
+                    Ok(Request::Change(wish, reply)) => reply(self.change(wish)),
                     Ok(Request::Heartbeat(stream, time, by, reply)) => {
+                        // It is about what comes after all that was answered before it.
+                        for arrival in arrivals.try_iter().take(arrivals.len()) {
+                            self.arrive(arrival)?;
+                        }
                         reply(self.heartbeat(&stream, time, by));
                     }
                     Ok(Request::Stop) | Err(_) => return self.stop(arrivals),
                 },
                 default(TICK) => {}
             }
-            self.silence()?;
+            self.try_again()?;
+            self.silence();
             self.go_on()?;
+            self.retain();
+            self.shared.turned();
+            self.checkpoint()?;
             self.retain();
             self.shared.turned();
         }
@@ -142,45 +199,124 @@ impl Owner {
         Ok(())
     }
 
-    fn arrive(&mut self, arrival: Arrival) -> Result<(), Failure> {
-        let Arrival { stream, first, decoded } = arrival;
-        self.streams[stream].heard = now();
-        if self.merger.streams()[stream].is_idle {
-            let floor = self.merger.ingest().frontier();
-            let name = self.merger.streams()[stream].name.clone();
-            self.decide("sequor", Decision::Resume { stream: name, offset: first, floor })
-                .map_err(Failure::Decision)?;
-        }
-        self.merger.decoded(stream, first, decoded).map_err(Failure::Full)
-    }
-
-    /// Takes partitions out of the minimum that have been silent for long.
-    fn silence(&mut self) -> Result<(), Failure> {
-        for stream in 0..self.streams.len() {
-            let Watched { options, heard } = &self.streams[stream];
-            let state = &self.merger.streams()[stream];
-            if state.is_idle || heard.elapsed() < options.idle_timeout || self.only_holds(stream) {
+    /// Takes note of how streams are to be read from now on, where that has changed.
+    pub(super) fn declare(
+        &mut self,
+        known: &BTreeMap<String, StreamDeclaration>,
+        wanted: &[StreamOptions],
+    ) -> Result<(), Failure> {
+        for StreamOptions { name, declaration, .. } in wanted {
+            if known.get(name) == Some(declaration) {
                 continue;
             }
-            let idle = Decision::Idle { stream: state.name.clone(), offset: state.next };
-            self.decide("sequor", idle).map_err(Failure::Decision)?;
+            let Some(stream) = self.merger.stream(name) else { continue };
+            let decision = Decision::Stream {
+                stream: name.clone(),
+                offset: self.merger.streams()[stream].next,
+                // What was late stays late, however long the new bound is.
+                floor: self.merger.ingest().frontier().max(self.merger.ingest().watermark_of(stream)),
+                settings: declaration.clone(),
+            };
+            self.decide("config", decision).map_err(Failure::Decision)?;
+        }
+        self.go_on()
+    }
+
+    pub(super) fn arrive(&mut self, arrival: Arrival) -> Result<(), Failure> {
+        let stream = arrival.stream;
+        self.streams[stream].heard = now();
+        if !self.streams[stream].held.is_empty() || !self.resumes(stream, arrival.first) {
+            self.streams[stream].held.push_back(arrival);
+            return Ok(());
+        }
+        self.merger.decoded(stream, arrival.first, arrival.decoded).map_err(Failure::Full)
+    }
+
+    /// Makes a stream count that was silent; false where that cannot be written now.
+    fn resumes(&mut self, stream: usize, offset: u64) -> bool {
+        if !self.merger.streams()[stream].is_idle {
+            return true;
+        }
+        let floor = self.merger.ingest().frontier();
+        let name = self.merger.streams()[stream].name.clone();
+        self.decides(Decision::Resume { stream: name, offset, floor })
+    }
+
+    /// Makes a decision of its own durable and takes it; false where it cannot be written now.
+    fn decides(&mut self, decision: Decision) -> bool {
+        if now() < self.retry_at {
+            return false;
+        }
+        let is_written = self.decide("sequor", decision).is_ok();
+        if !is_written {
+            self.retry_at = now() + RETRY;
+        }
+        is_written
+    }
+
+    /// After a write that failed: looks whether there is room again, and goes on with what was held.
+    fn try_again(&mut self) -> Result<(), Failure> {
+        if now() < self.retry_at {
+            return Ok(());
+        }
+        if self.shared.unwritable().is_some() {
+            match self.probe() {
+                Ok(()) => self.shared.set_unwritable(None),
+                Err(error) => {
+                    self.shared.set_unwritable(Some(format!("the data directory: {error}")));
+                    self.retry_at = now() + RETRY;
+                    return Ok(());
+                }
+            }
+        }
+        for stream in 0..self.streams.len() {
+            while let Some(first) = self.streams[stream].held.front().map(|held| held.first)
+                && self.resumes(stream, first)
+                && let Some(held) = self.streams[stream].held.pop_front()
+            {
+                self.merger.decoded(stream, held.first, held.decoded).map_err(Failure::Full)?;
+            }
         }
         Ok(())
     }
 
+    /// Whether a file can be written and made durable.
+    fn probe(&self) -> io::Result<()> {
+        let path = self.control.tail().dir().with_file_name("probe");
+        let wrote = fs::write(&path, [0; PROBE_BYTES]).and_then(|()| fs::File::open(&path)?.sync_all());
+        let removed = match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        };
+        wrote.and(removed)
+    }
+
+    /// Takes partitions out of the minimum that have been silent for long.
+    fn silence(&mut self) {
+        for stream in 0..self.streams.len() {
+            let Watched { options, heard, is_wanted, .. } = &self.streams[stream];
+            let state = &self.merger.streams()[stream];
+            let is_silent = !is_wanted || heard.elapsed() >= options.idle_timeout;
+            if state.is_idle || !is_silent || self.only_holds(stream) {
+                continue;
+            }
+            let idle = Decision::Idle { stream: state.name.clone(), offset: state.next };
+            self.decides(idle);
+        }
+    }
+
     /// Lets go of old events that recovery does not need.
     fn retain(&mut self) {
-        let (keep, looked) = &mut self.retention;
+        let EventRetention { bytes, time, needed_from, looked } = &mut self.retention;
         if looked.elapsed() < RETAIN_EVERY {
             return;
         }
         *looked = now();
-        let keep_since = system_time().checked_sub(keep.time);
-        let policy = Retention { bytes_max: Some(keep.bytes), keep_since };
-        for (stream, log) in self.shared.streams.values() {
-            // Recovery reads a log from its first line.
-            let needed_from = log.first();
-            self.shared.retain(*stream, policy, needed_from);
+        let policy = Retention { bytes_max: Some(*bytes), keep_since: system_time().checked_sub(*time) };
+        let needed_from = needed_from.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(needed_from) = &*needed_from else { return };
+        for (name, (stream, _)) in &self.shared.streams {
+            self.shared.retain(*stream, policy, needed_from.get(name).copied().unwrap_or(0));
         }
     }
 
@@ -198,22 +334,17 @@ impl Owner {
         let entry = Entry { sequence, at: wall_clock(), by: by.to_owned(), decision };
         // An entry is plain data: it can be written.
         let body = serde_json::to_vec(&entry).unwrap_or_default();
-        self.control.append(&[NewRecord { count: 1, meta: b"", body: &body }])?;
+        if let Err(error) = self.control.append(&[NewRecord { count: 1, meta: b"", body: &body }]) {
+            self.shared.set_unwritable(Some(error.to_string()));
+            return Err(Arc::new(error));
+        }
         self.take(&entry);
         Ok(sequence)
     }
 
     /// Takes a decision that is durable.
-    pub(super) fn take(&mut self, entry: &Entry) {
-        if let Decision::Patterns { effective_from, changes } = &entry.decision {
-            Arc::make_mut(&mut self.registry).decide(
-                entry.sequence,
-                entry.at,
-                &entry.by,
-                *effective_from,
-                changes,
-            );
-        }
+    fn take(&mut self, entry: &Entry) {
+        Arc::make_mut(&mut self.registry).note(entry);
         self.merger.decide(entry);
     }
 
@@ -231,81 +362,126 @@ impl Owner {
         Ok(Some(time))
     }
 
-    fn change(
-        &mut self,
-        requests: Vec<ChangeRequest>,
-        effective: Effective,
-        by: String,
-    ) -> Result<Decided, Refusal> {
-        let mut names = BTreeSet::new();
-        let mut changes = Vec::with_capacity(requests.len());
-        let mut effective_from = self.merger.next_cut();
-        if let Effective::From(time) = effective {
-            effective_from = effective_from.max(Some(time));
+    fn change(&mut self, wish: Wish) -> Result<Decided, Refusal> {
+        if wish.revision.is_some_and(|revision| revision != self.registry.revision()) {
+            return Err(Refusal::StaleAll);
         }
-        for request in requests {
+        let mut requests = wish.changes;
+        let mut names = BTreeSet::new();
+        for request in &requests {
             if !names.insert(request.name().to_owned()) {
                 return Err(Refusal::Twice(request.name().to_owned()));
             }
-            if let Some(known) = self.registry.get(request.name()) {
-                effective_from = effective_from.max(known.effective_from);
-            }
-            changes.push(self.checked(request)?);
         }
-        let more = changes.iter().filter(|change| matches!(change.what, What::Put { .. })).count();
-        if self.registry.len() + more > self.max_patterns {
-            let replaced = names.iter().filter(|name| self.registry.get(name).is_some_and(|p| p.is_there));
-            if self.registry.len() + more - replaced.count() > self.max_patterns {
-                return Err(Refusal::TooMany(self.max_patterns));
+        if wish.only_these {
+            let others = self.registry.iter().filter(|(name, _)| !names.contains(*name));
+            requests.extend(others.map(|(name, _)| ChangeRequest::Remove {
+                name: name.to_owned(),
+                state: None,
+                expected: Expected::Present,
+            }));
+        }
+        let mut effective_from = self.merger.next_cut().max(wish.effective_from);
+        let mut outcomes = Vec::with_capacity(requests.len());
+        let mut changes = Vec::with_capacity(requests.len());
+        let (mut added, mut removed) = (0, 0);
+        for request in requests {
+            let name = request.name().to_owned();
+            let known = self.registry.get(&name);
+            let (last, begins) = known.map_or((0, None), |known| (known.last(), known.effective_from));
+            let Some(change) = self.checked(request)? else {
+                outcomes.push(Outcome { name, version: last, action: Action::Keep });
+                continue;
+            };
+            effective_from = effective_from.max(begins);
+            let action = match &change.what {
+                What::Put { .. } if known.is_some_and(|known| known.is_there) => Action::Replace,
+                What::Put { .. } => Action::Create,
+                What::Set { .. } => Action::Set,
+                What::Remove { .. } => Action::Remove,
+            };
+            added += usize::from(action == Action::Create);
+            removed += usize::from(action == Action::Remove);
+            outcomes.push(Outcome { name, version: change.version, action });
+            changes.push(change);
+        }
+        if added > removed && self.registry.len() + added - removed > self.max_patterns {
+            return Err(Refusal::TooMany(self.max_patterns));
+        }
+        let mut registry = Arc::clone(&self.registry);
+        if !changes.is_empty() {
+            let decision = Decision::Patterns { effective_from, changes };
+            if wish.dry_run {
+                let (sequence, by) = (self.control.next(), wish.by);
+                Arc::make_mut(&mut registry).note(&Entry { sequence, at: wall_clock(), by, decision });
+            } else {
+                self.decide(&wish.by, decision).map_err(Refusal::Storage)?;
+                self.publish(None);
+                registry = Arc::clone(&self.registry);
             }
         }
-        let versions = changes.iter().map(|change| (change.name.clone(), change.version)).collect();
-        let revision =
-            self.decide(&by, Decision::Patterns { effective_from, changes }).map_err(Refusal::Storage)?;
-        self.publish(None);
-        Ok(Decided { revision, effective_from, versions })
+        let frontier = self.merger.ingest().frontier();
+        Ok(Decided { effective_from, outcomes, registry, frontier })
     }
 
-    /// A wish as a change, where it can be one.
-    fn checked(&self, request: ChangeRequest) -> Result<Change, Refusal> {
-        let there = self.registry.get(request.name()).filter(|pattern| pattern.is_there);
-        let current = |name: &str, revision: u64| match there {
-            None => Err(Refusal::Missing(name.to_owned())),
-            Some(known) if known.revision != revision => Err(Refusal::Stale(name.to_owned(), known.revision)),
-            Some(known) => Ok(known),
+    /// A wish as a change, where it can be one; none where it changes nothing.
+    fn checked(&self, request: ChangeRequest) -> Result<Option<Change>, Refusal> {
+        let known = self.registry.get(request.name());
+        let there = known.filter(|known| known.is_there);
+        let last = known.map_or(0, Pattern::last);
+        let expected = match &request {
+            ChangeRequest::Put { expected, .. }
+            | ChangeRequest::Set { expected, .. }
+            | ChangeRequest::Remove { expected, .. } => expected,
         };
-        let version = self.registry.next_version(request.name());
-        let (name, version, what) = match request {
-            ChangeRequest::Create { name, .. } if there.is_some() => return Err(Refusal::Exists(name)),
-            ChangeRequest::Create { name, source, properties } => {
-                (name, version, What::Put { source, state: None, properties })
+        let stale = |known: &Pattern| Refusal::Stale(request.name().to_owned(), known.revision);
+        match (expected, there) {
+            (Expected::Absent, Some(_)) => return Err(Refusal::Exists(request.name().to_owned())),
+            (Expected::Present | Expected::OneOf(_), None) => {
+                return Err(Refusal::Missing(request.name().to_owned()));
             }
-            ChangeRequest::Put { name, source, properties, state, revision } => {
-                let before = match revision {
-                    Some(revision) => Some(current(&name, revision)?),
-                    None if there.is_some() => return Err(Refusal::Exists(name)),
-                    None => None,
-                };
-                let state = match before {
-                    Some(_) => Some(self.state(&name, state, Some(&source))?),
-                    None if state == Some(OldState::Carry) => return Err(Refusal::NothingToCarry(name)),
-                    None => None,
-                };
-                let kept = || before.map(|known| known.properties.clone()).unwrap_or_default();
-                let properties = properties.unwrap_or_else(kept);
-                (name, version, What::Put { source, state, properties })
+            (Expected::OneOf(revisions), Some(known)) if !revisions.contains(&known.revision) => {
+                return Err(stale(known));
             }
-            ChangeRequest::Set { name, properties, revision } => {
-                current(&name, revision)?;
-                (name, version - 1, What::Set { properties })
+            _ => {}
+        }
+        let (name, version, what) = match (request, there) {
+            (ChangeRequest::Put { name, source, properties, .. }, Some(known))
+                if known.current().is_some_and(|version| version.source == source) =>
+            {
+                let properties = properties.over(known.properties.clone());
+                if properties == known.properties {
+                    return Ok(None);
+                }
+                (name, last, What::Set { properties })
             }
-            ChangeRequest::Remove { name, state, revision } => {
-                current(&name, revision)?;
+            (ChangeRequest::Put { name, source, properties, state, .. }, Some(known)) => {
+                let state = Some(self.state(&name, state, Some(&source))?);
+                let properties = properties.over(known.properties.clone());
+                (name, last + 1, What::Put { source, state, properties })
+            }
+            (ChangeRequest::Put { name, state: Some(OldState::Carry), expected, .. }, None)
+                if expected != Expected::Any =>
+            {
+                return Err(Refusal::NothingToCarry(name));
+            }
+            (ChangeRequest::Put { name, source, properties, .. }, None) => {
+                let properties = properties.over(Properties::default());
+                (name, last + 1, What::Put { source, state: None, properties })
+            }
+            (ChangeRequest::Set { name, .. } | ChangeRequest::Remove { name, .. }, None) => {
+                return Err(Refusal::Missing(name));
+            }
+            (ChangeRequest::Set { properties, .. }, Some(known)) if known.properties == properties => {
+                return Ok(None);
+            }
+            (ChangeRequest::Set { name, properties, .. }, Some(_)) => (name, last, What::Set { properties }),
+            (ChangeRequest::Remove { name, state, .. }, Some(_)) => {
                 let state = self.state(&name, state, None)?;
-                (name, version - 1, What::Remove { state })
+                (name, last, What::Remove { state })
             }
         };
-        Ok(Change { name, version, what })
+        Ok(Some(Change { name, version, what }))
     }
 
     /// What becomes of the partial matches of the version that is there, when a text follows it or nothing does.
@@ -329,12 +505,65 @@ impl Owner {
         }
     }
 
+    /// Begins a checkpoint where one is due, and takes what became of the last one.
+    fn checkpoint(&mut self) -> Result<(), Failure> {
+        while let Ok(done) = self.checkpoints.done.try_recv() {
+            self.checkpointed(done);
+        }
+        let Checkpoints { interval, begun, is_open, .. } = &self.checkpoints;
+        if *is_open || interval.is_none_or(|interval| begun.elapsed() < interval) {
+            return Ok(());
+        }
+        self.begin_checkpoint()
+    }
+
+    fn checkpointed(&mut self, done: Done) {
+        self.checkpoints.is_open = false;
+        // Keys that were given are not given again: after a failure, the next one takes all.
+        self.checkpoints.full |= done == Done::Failed;
+    }
+
+    fn begin_checkpoint(&mut self) -> Result<(), Failure> {
+        let resumes = self.merger.ingest().resume_points();
+        let streams = self.merger.streams().iter().zip(resumes);
+        let set = self.merger.set();
+        let mut ids = vec![u64::MAX; set.names().count()];
+        let mut versions = Vec::new();
+        for (number, name, version, is_retired) in set.installed() {
+            let id = self.registry.version(name, version).map_or(u64::MAX, |version| version.id);
+            ids[number as usize] = id;
+            versions.push(Installed { id, name: name.to_owned(), version, is_retired });
+        }
+        let cut = Checkpoint {
+            frontier: None,
+            streams: streams.map(|(stream, at)| (stream.name.clone(), at)).collect(),
+            control: self.control.next(),
+            versions,
+            ..Checkpoint::default()
+        };
+        let cut = Box::new(Checkpoint { frontier: self.merger.ingest().frontier(), ..cut });
+        let number = self.checkpoints.last + 1;
+        let renumbered = std::mem::take(&mut self.shards.is_renumbered);
+        let full = std::mem::take(&mut self.checkpoints.full) || renumbered;
+        self.checkpoints.last = number;
+        self.checkpoints.begun = now();
+        self.checkpoints.is_open = true;
+        let parts = &self.checkpoints.parts;
+        parts
+            .send(Part::Begin(number, cut, self.shards.channels.len(), full))
+            .map_err(|_| Failure::Panicked)?;
+        let give = checkpoint::give(number, ids.into(), full, parts.clone());
+        self.shards.tell(&Step::Barrier(number, give))?;
+        self.rejects.send(Reject::Barrier(number)).map_err(|_| Failure::Panicked)
+    }
+
     fn pass_rejected(&mut self) -> Result<(), Failure> {
         let (mut lines, mut meta) = (Vec::new(), String::new());
         for rejected in self.merger.rejected() {
-            let stream = &self.streams[rejected.stream as usize].options;
+            let stream = &self.merger.streams()[rejected.stream as usize];
+            let declared = stream.declaration_of(rejected.offset);
             let kind = match rejected.kind {
-                RejectedKind::Late { .. } if !stream.keeps_late => continue,
+                RejectedKind::Late { .. } if !declared.keeps_late => continue,
                 RejectedKind::Late { .. } => "late",
                 RejectedKind::Dead(_) => "dead_letter",
             };
@@ -366,6 +595,16 @@ impl Owner {
         let time = self.merger.ingest().frontier();
         let offsets = self.merger.streams().iter().map(|stream| (stream.name.clone(), stream.next)).collect();
         self.decide("sequor", Decision::Frontier { time, offsets }).map_err(Failure::Decision)?;
+        // So that the next start has little to read again. Where it fails, it has more.
+        if self.checkpoints.is_open
+            && let Ok(done) = self.checkpoints.done.recv_timeout(LAST_CHECKPOINT)
+        {
+            self.checkpointed(done);
+        }
+        if !self.checkpoints.is_open && self.checkpoints.interval.is_some() {
+            self.begin_checkpoint()?;
+            let _ = self.checkpoints.done.recv_timeout(LAST_CHECKPOINT);
+        }
         Ok(())
     }
 
@@ -379,11 +618,15 @@ impl Owner {
             waiting: self.merger.ingest().waiting(),
             counters: self.merger.ingest().counters(),
             failure,
+            decisions: self.control.next(),
+            taken: self.merger.streams().iter().map(|stream| (stream.name.clone(), stream.next)).collect(),
             registry: Arc::clone(&self.registry),
             streams: BTreeMap::new(),
             holder: self.holder.map(|(stream, since)| (self.merger.streams()[stream].name.clone(), since)),
         };
-        for number in 0..self.streams.len() {
+        self.mark.note(&status);
+        // A stream that is not set any more is none for those who look.
+        for number in (0..self.streams.len()).filter(|&number| self.streams[number].is_wanted) {
             let ingest = self.merger.ingest();
             let watermark = ingest.watermark_of(number);
             let (late, bound_for_99_9) = (ingest.late_of(number), ingest.bound_for(number, 0.999));
@@ -421,7 +664,7 @@ fn system_time() -> SystemTime {
     SystemTime::now()
 }
 
-fn wall_clock() -> i64 {
+pub(super) fn wall_clock() -> i64 {
     let since = system_time().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

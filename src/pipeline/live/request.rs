@@ -1,9 +1,14 @@
 //! What others ask of the owner of the pipeline, and what it answers.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::super::decision::{OldState, Properties};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::decision::{Budgets, OldState, Properties};
+use super::super::registry::Registry;
 use crate::engine::Differs;
 use crate::event::Timestamp;
 use crate::journal::JournalError;
@@ -11,7 +16,7 @@ use crate::journal::JournalError;
 /// A wish that the owner decides about.
 pub(super) enum Request {
     /// To change patterns, all at one cut.
-    Change(Vec<ChangeRequest>, Effective, String, Reply<Decided>),
+    Change(Wish, Reply<Decided>),
     /// To take that time has come so far in a stream.
     Heartbeat(String, Timestamp, String, Reply<Option<Timestamp>>),
     /// To stop.
@@ -21,39 +26,38 @@ pub(super) enum Request {
 /// Where an answer goes.
 pub(super) type Reply<T> = Box<dyn FnOnce(Result<T, Refusal>) + Send>;
 
-/// When a change is to take effect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Effective {
-    /// As soon as can be.
-    Now,
-    /// From an event time on, or as soon as can be where that has passed.
-    From(Timestamp),
+/// Changes of patterns that are decided as one: all of them, at one cut, or none.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Wish {
+    /// The changes, no two of one pattern.
+    pub changes: Vec<ChangeRequest>,
+    /// Whether patterns that no change names are removed.
+    pub only_these: bool,
+    /// From this event time on, or as soon as can be where that has passed.
+    pub effective_from: Option<Timestamp>,
+    /// The revision that all patterns together have to have, if any.
+    pub revision: Option<u64>,
+    /// Whether it is only to be said what would be decided.
+    pub dry_run: bool,
+    /// Who asks for it.
+    pub by: String,
 }
 
 /// A change of a pattern, as asked for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum ChangeRequest {
-    /// A pattern that is not there yet.
-    Create {
-        /// Its name.
-        name: String,
-        /// Its text, which is without errors.
-        source: String,
-        /// What else holds for it.
-        properties: Properties,
-    },
-    /// A new version, or a new pattern.
+    /// A new version, or a new pattern. Nothing where the text and the properties are as they were.
     Put {
         /// Its name.
         name: String,
         /// Its text, which is without errors.
         source: String,
-        /// What else holds for it; as before where there is none.
-        properties: Option<Properties>,
+        /// What else holds for it.
+        properties: NewProperties,
         /// What becomes of the version before.
         state: Option<OldState>,
-        /// The revision that it is to replace; none: there is to be no such pattern.
-        revision: Option<u64>,
+        /// What has to be there.
+        expected: Expected,
     },
     /// Other properties.
     Set {
@@ -61,8 +65,8 @@ pub enum ChangeRequest {
         name: String,
         /// What holds for it from now on.
         properties: Properties,
-        /// The revision that it is to replace.
-        revision: u64,
+        /// What has to be there.
+        expected: Expected,
     },
     /// No such pattern any more.
     Remove {
@@ -70,32 +74,98 @@ pub enum ChangeRequest {
         name: String,
         /// What becomes of its partial matches.
         state: Option<OldState>,
-        /// The revision that is to be removed.
-        revision: u64,
+        /// What has to be there.
+        expected: Expected,
     },
+}
+
+/// Properties that come with a text. What is not said is as before.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct NewProperties {
+    /// Whether it begins no partial match.
+    pub paused: Option<bool>,
+    /// Whether its matches go to no sink.
+    pub shadow: Option<bool>,
+    /// All its labels.
+    pub labels: Option<BTreeMap<String, String>>,
+    /// All its own budgets.
+    pub limits: Option<Budgets>,
+}
+
+impl NewProperties {
+    /// These over others.
+    pub fn over(self, before: Properties) -> Properties {
+        Properties {
+            paused: self.paused.unwrap_or(before.paused),
+            shadow: self.shadow.unwrap_or(before.shadow),
+            labels: self.labels.unwrap_or(before.labels),
+            limits: self.limits.unwrap_or(before.limits),
+        }
+    }
+}
+
+/// What has to be there of a pattern that is to be changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Expected {
+    /// No such pattern.
+    Absent,
+    /// The pattern, whatever it is.
+    Present,
+    /// One of these revisions of it.
+    OneOf(Vec<u64>),
+    /// Anything or nothing.
+    Any,
 }
 
 impl ChangeRequest {
     /// The pattern's name.
     pub fn name(&self) -> &str {
         match self {
-            ChangeRequest::Create { name, .. }
-            | ChangeRequest::Put { name, .. }
+            ChangeRequest::Put { name, .. }
             | ChangeRequest::Set { name, .. }
             | ChangeRequest::Remove { name, .. } => name,
         }
     }
 }
 
-/// What was decided.
+/// What was decided, or would be.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decided {
-    /// The control-log entry: the revision of all patterns that it changed.
-    pub revision: u64,
     /// The first event time that sees it; none: before any event.
     pub effective_from: Option<Timestamp>,
-    /// By change, the pattern's name and version.
-    pub versions: Vec<(String, u64)>,
+    /// What became of each pattern: first those that were asked for, then those that are removed besides, by name.
+    pub outcomes: Vec<Outcome>,
+    /// The patterns afterwards.
+    pub registry: Arc<Registry>,
+    /// Up to this time events had been taken.
+    pub frontier: Option<Timestamp>,
+}
+
+/// What became of a pattern.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// Its name.
+    pub name: String,
+    /// The version that was put, changed, removed or kept.
+    pub version: u64,
+    /// What was done.
+    pub action: Action,
+}
+
+/// What is done to a pattern.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// It is there now, and was not.
+    Create,
+    /// It has a new version.
+    Replace,
+    /// It has other properties.
+    Set,
+    /// It is not there any more.
+    Remove,
+    /// It is as it was.
+    Keep,
 }
 
 /// Why a wish is refused. Nothing of it happened.
@@ -107,6 +177,8 @@ pub enum Refusal {
     Missing(String),
     /// It has been changed since; its revision now.
     Stale(String, u64),
+    /// Some pattern has been changed since.
+    StaleAll,
     /// There is no such stream.
     NoStream(String),
     /// What the version before holds does not fit the new one.
@@ -131,8 +203,9 @@ impl fmt::Display for Refusal {
             Refusal::Exists(name) => write!(f, "a pattern `{name}` is there already: PUT replaces it"),
             Refusal::Missing(name) => write!(f, "there is no pattern `{name}`"),
             Refusal::Stale(name, now) => {
-                write!(f, "`{name}` has been changed since you read it: its revision is {now} now")
+                write!(f, "`{name}` has been changed since you read it: its ETag is \"{now}\" now")
             }
+            Refusal::StaleAll => f.write_str("patterns have been changed since you read them"),
             Refusal::NoStream(name) => write!(f, "there is no stream `{name}`"),
             Refusal::Carry(name, differs) => write!(
                 f,

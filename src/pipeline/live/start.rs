@@ -1,40 +1,48 @@
 //! Starting and stopping a live service.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use crossbeam_channel::bounded;
 use tokio::sync::Notify;
+use tracing::info;
 
 use super::super::collect::collect;
-use super::super::decision::{Decision, Entry, StreamDeclaration};
+use super::super::decision::StreamDeclaration;
 use super::super::failure::Failure;
 use super::super::merger::Merger;
 use super::super::progress::Progress;
 use super::super::shard;
+use super::checkpoint::{self, Needed, Part};
 use super::handle::{Handle, Shared};
 use super::idempotency::Keys;
 use super::intake::Preparing;
-use super::options::Options;
-use super::output::{Matches, OutputLog, log_rejected};
-use super::owner::{Keep, Owner, Shards, Watched, now};
-use super::recovery::{declared, entries};
+use super::mark::Mark;
+use super::options::{Options, Silence, StreamOptions};
+use super::output::{Keep, Matches, OutputLog, log_rejected};
+use super::owner::{Checkpoints, EventRetention, Owner, Shards, Watched, now};
+use super::recovery::{self, Declared, entries};
 use super::request::Request;
+use super::sinks::{Logs, Sinks, Stop};
 use super::status::Status;
 use crate::engine::Engine;
 use crate::event::key::KeyHasher;
 use crate::journal::commit::{GroupCommit, Limits};
-use crate::journal::{self, Journal, JournalError, NewRecord, Opened};
+use crate::journal::{self, Journal, JournalError, Opened};
+use crate::state::{self, SledStore};
 
 /// Steps that may wait for a shard, and pieces of output that may wait to be put into order.
 const QUEUE_LEN: usize = 8;
+/// Parts of a checkpoint that may wait to be written.
+const PARTS_LEN: usize = 8;
 /// Durable batches that may wait for the owner, and rejected ones for their log.
 const ARRIVALS_LEN: usize = 256;
 /// Wishes that may wait for the owner.
@@ -46,6 +54,9 @@ pub struct Live {
     events: GroupCommit,
     owner: JoinHandle<Result<(), Failure>>,
     others: Vec<JoinHandle<io::Result<()>>>,
+    sinks: Sinks,
+    /// Says to the logs of what comes out that they need not wait for sinks any more.
+    giving_way: Arc<Stop>,
     /// Held as long as the service runs.
     _lock: File,
     /// What was found when the logs were opened, for whoever tells it.
@@ -61,6 +72,8 @@ pub enum StartError {
     Io(PathBuf, io::Error),
     /// A log could not be opened.
     Journal(JournalError),
+    /// A sink could not be opened: its name, and why.
+    Sink(String, io::Error),
     /// What is there could not be taken.
     Recovery(Failure),
 }
@@ -73,6 +86,7 @@ impl fmt::Display for StartError {
             }
             StartError::Io(path, error) => write!(f, "cannot use `{}`: {error}", path.display()),
             StartError::Journal(error) => error.fmt(f),
+            StartError::Sink(name, error) => write!(f, "cannot open the sink `{name}`: {error}"),
             StartError::Recovery(failure) => failure.fmt(f),
         }
     }
@@ -98,41 +112,70 @@ impl Live {
             opened.push((name, found));
             Ok(journal)
         };
-        let mut control = open("control".to_owned())?;
+        let control = open("control".to_owned())?;
         let matches = open("matches".to_owned())?;
         let rejected = open("rejected".to_owned())?;
-        let mut known = entries(control.tail()).map_err(StartError::Recovery)?;
+        let known = entries(control.tail()).map_err(StartError::Recovery)?;
 
-        let mut declarations = declared(&known);
-        let mut journals = Vec::new();
-        let mut streams = Vec::new();
-        let mut wanted = options.streams.clone();
-        wanted.sort_by(|a, b| a.name.cmp(&b.name));
-        for stream in &wanted {
-            let journal = open(format!("streams/{}", stream.name))?;
-            if declarations.get(&stream.name) != Some(&stream.declaration) {
-                let entry = declaration(&mut control, &journal, &stream.name, &stream.declaration)?;
-                declarations.insert(stream.name.clone(), stream.declaration.clone());
-                known.push(entry);
-            }
-            streams.push((stream.name.clone(), stream.declaration.clone()));
-            journals.push(journal);
+        let Declared { first, last } = Declared::of(&known);
+        let watched = watched(&options.streams, &last);
+        let (mut journals, mut streams) = (Vec::new(), Vec::new());
+        for Watched { options, .. } in &watched {
+            journals.push(open(format!("streams/{}", options.name))?);
+            let declaration = first.get(&options.name).unwrap_or(&options.declaration);
+            streams.push((options.name.clone(), declaration.clone()));
         }
 
         let logs = journals.iter().map(|journal| journal.tail().clone()).collect::<Vec<_>>();
-        let places = wanted.iter().map(|stream| stream.name.clone()).zip(logs.iter().cloned().enumerate());
-        let (match_tail, rejected_tail) = (matches.tail().clone(), rejected.tail().clone());
+        let places = watched.iter().zip(logs.iter().cloned().enumerate());
+        let places = places.filter(|(stream, _)| stream.is_wanted);
+        let places = places.map(|(stream, place)| (stream.options.name.clone(), place)).collect();
         let io = |error| StartError::Io(dir.clone(), error);
-        let matches = OutputLog::new(matches, 0).map_err(io)?;
-        let rejected = OutputLog::new(rejected, 0).map_err(io)?;
+        let recovery = StartError::Recovery;
+        let (store, state) = SledStore::open(&dir.join("state"), state::Options::default())
+            .map_err(|error| recovery(Failure::State(error)))?;
+        info!("{state}");
+        let found = match options.checkpoint_interval {
+            Some(_) => recovery::checkpoint(&store, matches.next(), rejected.next()).map_err(recovery)?,
+            None => None,
+        };
+        let (match_tail, rejected_tail) = (matches.tail().clone(), rejected.tail().clone());
+        let tails = Logs {
+            matches: match_tail.clone(),
+            rejected: rejected_tail.clone(),
+            control: control.tail().clone(),
+        };
+        let sinks = Sinks::start(&dir, &options.sinks, &tails)
+            .map_err(|refused| StartError::Sink(refused.0, refused.1))?;
+        let giving_way = Arc::<Stop>::default();
+        let keep = |bytes, sinks: &[_]| Keep { bytes, sinks: sinks.to_vec(), stop: Arc::clone(&giving_way) };
+        let (from, from_rejected) = found.as_ref().map_or((0, 0), |at| (at.cut.matches, at.cut.rejected));
+        let kept = keep(options.matches_retain_bytes, &sinks.of_matches);
+        let matches = OutputLog::new(matches, from, kept).map_err(io)?;
+        let kept = keep(options.rejected_retain_bytes, &sinks.of_rejected);
+        let rejected = OutputLog::new(rejected, from_rejected, kept).map_err(io)?;
+        let shadow = Arc::new(found.as_ref().map_or_else(BTreeSet::new, |found| found.shadow(&known)));
 
         let shards = options.threads.max(1);
         let hasher = KeyHasher::default();
         let of_several = (shards > 1).then(|| hasher.clone());
-        let merger = Merger::new(streams, options.batch_size.max(1), options.max_buffered_events, of_several);
+        let names: Vec<String> = streams.iter().map(|(name, _)| name.clone()).collect();
+        let mut merger =
+            Merger::new(streams, options.batch_size.max(1), options.max_buffered_events, of_several);
+        let registry = recovery::registry(&known);
+        if let Some(found) = &found {
+            let at = found.cut.frontier;
+            merger.resume(found.versions(&registry), &found.resumes(&names), at, Arc::clone(&shadow));
+        }
+        let engine = |number| Engine::new(Arc::clone(merger.set()), hasher.clone(), number, shards as u32);
+        let mut engines: Vec<Engine> = (0..shards as u32).map(engine).collect();
+        if let Some(found) = &found {
+            found.restore(merger.set(), &mut engines).map_err(recovery)?;
+        }
+
+        let (parts, to_checkpoint) = bounded(PARTS_LEN);
         let (mut to_shards, mut from_shards, mut others) = (Vec::new(), Vec::new(), Vec::new());
-        for number in 0..shards as u32 {
-            let engine = Engine::new(Arc::clone(merger.set()), hasher.clone(), number, shards as u32);
+        for engine in engines {
             let (to_shard, steps) = bounded(QUEUE_LEN);
             let (pieces, from_shard) = bounded(QUEUE_LEN);
             to_shards.push(to_shard);
@@ -143,25 +186,43 @@ impl Live {
             };
             others.push(named("shard", run).map_err(io)?);
         }
+        let told = parts.clone();
         let matched = Arc::new(Notify::new());
-        let told = Arc::clone(&matched);
+        let waiting = Arc::clone(&matched);
         let collecting = move || {
-            let mut matches = Matches::new(matches, Box::new(|_, _| {}), told);
+            let at_barrier = move |number, next| _ = told.send(Part::Matches(number, next));
+            let mut matches = Matches::new(matches, shadow, Box::new(at_barrier), waiting);
             collect(&from_shards, &mut matches, &Progress::default())
         };
         others.push(named("collect", collecting).map_err(io)?);
         let (rejects, from_owner) = bounded(ARRIVALS_LEN);
-        let rejecting = move || log_rejected(rejected, &from_owner, &(Box::new(|_, _| {}) as _));
+        let told = parts.clone();
+        let rejecting = move || {
+            let at_barrier = move |number, next| _ = told.send(Part::Rejected(number, next));
+            log_rejected(rejected, &from_owner, &(Box::new(at_barrier) as _))
+        };
         others.push(named("rejected", rejecting).map_err(io)?);
 
         let events = GroupCommit::start("events", journals, Limits::default()).map_err(io)?;
         let keys = logs.iter().map(|log| Ok(Arc::new(Keys::of(log, options.idempotency_keys)?)));
         let keys = keys.collect::<Result<_, _>>().map_err(StartError::Journal)?;
+        let (checkpointed, done) = bounded(1);
+        let needed_from = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&needed_from);
+        let needed: Needed = Box::new(move |from| {
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(from.clone());
+        });
+        let checkpointing = move || {
+            checkpoint::write(&store, &to_checkpoint, &checkpointed, &needed);
+            Ok(())
+        };
+        others.push(named("checkpoint", checkpointing).map_err(io)?);
+
         let (arrivals, arriving) = bounded(ARRIVALS_LEN);
         let (requests, wishes) = bounded(REQUESTS_LEN);
         let shared = Arc::new(Shared {
             events: events.submitter(),
-            streams: places.collect::<BTreeMap<_, _>>(),
+            streams: places,
             keys,
             preparing: Preparing::new(merger.preparation()),
             has_ended: AtomicBool::new(false),
@@ -175,28 +236,51 @@ impl Live {
             matches: match_tail,
             rejected: rejected_tail,
             control: control.tail().clone(),
+            unwritable: RwLock::new(None),
+            sinks: sinks.of_matches.iter().chain(&sinks.of_rejected).cloned().collect(),
         });
+        let checkpoints = Checkpoints {
+            interval: options.checkpoint_interval,
+            parts,
+            done,
+            last: 0,
+            begun: now(),
+            is_open: false,
+            full: found.is_none(),
+        };
         let mut owner = Owner {
             merger,
-            shards: Shards(to_shards),
+            shards: Shards::new(to_shards),
             control,
             registry: Arc::default(),
             max_patterns: options.max_patterns,
             rejects,
-            streams: wanted.into_iter().map(|options| Watched { options, heard: now() }).collect(),
+            streams: watched,
+            checkpoints,
             shared: Arc::clone(&shared),
             epoch: 0,
             holder: None,
-            retention: (Keep { bytes: options.retain_bytes, time: options.retain_time }, now()),
+            retention: EventRetention {
+                bytes: options.retain_bytes,
+                time: options.retain_time,
+                needed_from,
+                looked: now(),
+            },
+            mark: Mark::new(&dir),
+            retry_at: now(),
         };
-        owner.recover(&known, logs).map_err(StartError::Recovery)?;
+        let lines = owner.recover(&known, found.as_ref(), &last, &logs).map_err(recovery)?;
+        if lines > 0 {
+            info!(lines, "lines were read again");
+        }
+        owner.declare(&last, &options.streams).map_err(recovery)?;
         let ends = Ends(Arc::clone(&shared));
         let owning = move || {
             let _ends = ends;
             owner.run(&arriving, &wishes)
         };
         let owner = named("owner", owning).map_err(io)?;
-        Ok(Live { handle: Handle(shared), events, owner, others, _lock: lock, opened })
+        Ok(Live { handle: Handle(shared), events, owner, others, sinks, giving_way, _lock: lock, opened })
     }
 
     /// The outside's grip on it.
@@ -207,6 +291,7 @@ impl Live {
     /// Takes what has been promised, writes how far everything has come, and ends.
     pub fn stop(self) -> Result<(), Failure> {
         // All that was answered is with the owner before it hears that it is to stop.
+        self.giving_way.set();
         let written = self.events.stop();
         let _ = self.handle.0.requests.send(Request::Stop);
         let owned = self.owner.join().unwrap_or(Err(Failure::Panicked));
@@ -219,6 +304,7 @@ impl Live {
                 Ok(Ok(())) => {}
             }
         }
+        self.sinks.stop();
         match (failed, written) {
             (Some(failure), _) => Err(failure),
             (None, None) => Err(Failure::Panicked),
@@ -237,23 +323,29 @@ impl Drop for Ends {
     }
 }
 
-/// Writes that a stream is read in this way from its next line on.
-fn declaration(
-    control: &mut Journal,
-    journal: &Journal,
-    stream: &str,
-    settings: &StreamDeclaration,
-) -> Result<Entry, StartError> {
-    let decision = Decision::Stream {
-        stream: stream.to_owned(),
-        offset: journal.next(),
-        floor: None,
-        settings: settings.clone(),
-    };
-    let entry = Entry { sequence: control.next(), at: 0, by: "config".to_owned(), decision };
-    let body = serde_json::to_vec(&entry).unwrap_or_default();
-    control.append(&[NewRecord { count: 1, meta: b"", body: &body }]).map_err(StartError::Journal)?;
-    Ok(entry)
+/// The streams that are set and those that were once, by name.
+fn watched(wanted: &[StreamOptions], declared: &BTreeMap<String, StreamDeclaration>) -> Vec<Watched> {
+    let set = wanted.iter().map(|options| Watched {
+        options: options.clone(),
+        heard: now(),
+        held: VecDeque::new(),
+        is_wanted: true,
+    });
+    let gone = declared.iter().filter(|(name, _)| wanted.iter().all(|stream| stream.name != **name));
+    let gone = gone.map(|(name, declaration)| Watched {
+        options: StreamOptions {
+            name: name.clone(),
+            declaration: declaration.clone(),
+            idle_timeout: Duration::ZERO,
+            silence: Silence::Hold,
+        },
+        heard: now(),
+        held: VecDeque::new(),
+        is_wanted: false,
+    });
+    let mut all: Vec<Watched> = set.chain(gone).collect();
+    all.sort_by(|a, b| a.options.name.cmp(&b.options.name));
+    all
 }
 
 fn named<T: Send + 'static>(

@@ -23,6 +23,10 @@ pub struct Status {
     pub registry: Arc<Registry>,
     /// The stream that the others wait for, and since when (by the wall clock, in epoch milliseconds).
     pub holder: Option<(String, i64)>,
+    /// How many entries the control log had: what follows is decided by these.
+    pub decisions: u64,
+    /// By stream, the first line that had not been taken; also of streams that are not set any more.
+    pub taken: BTreeMap<String, u64>,
     /// Why it does not go on, where it does not.
     pub failure: Option<String>,
 }

@@ -112,6 +112,8 @@ struct Maker<'a> {
     /// All stages so far.
     names: usize,
     has_window: bool,
+    /// Whether no condition asks for earlier events.
+    alike: bool,
     /// Stages that may still be made.
     left: u64,
 }
@@ -120,7 +122,10 @@ struct Maker<'a> {
 pub(crate) fn pattern(random: &mut Random, name: &str, keyed: bool, features: &mut Features) -> PatternSpec {
     let has_window = random.chance(60);
     let left = random.below(5) + 1;
-    let mut maker = Maker { random, features, stages: Vec::new(), names: 0, has_window, left };
+    // Some patterns look at each event by itself and skip, as far as chance has it: partial matches with one first event
+    // are then held together.
+    let alike = random.chance(30);
+    let mut maker = Maker { random, features, stages: Vec::new(), names: 0, has_window, alike, left };
     let sequence = maker.sequence(0);
     let clauses = maker.clauses(keyed);
     PatternSpec { name: name.to_owned(), clauses, sequence }
@@ -238,7 +243,7 @@ impl Maker<'_> {
         let endless = matches!(quantifier.as_str(), "+" | "*") || quantifier.ends_with(",}");
         let until = (endless && self.random.chance(30)).then(|| {
             self.features.insert("until");
-            match self.random.below(4) {
+            match if self.alike { 0 } else { self.random.below(4) } {
                 0 => format!("v == {}", self.random.between(0, 9)),
                 1 => format!("count({name}) >= {}", self.random.between(1, 3)),
                 2 => format!("sum({name}.v) + v > {}", self.random.between(6, 25)),
@@ -295,12 +300,16 @@ impl Maker<'_> {
 
     fn condition(&mut self, own: Option<&str>) -> String {
         self.features.insert("where");
-        condition(self.random, About { earlier: &self.stages, own }, self.features)
+        let about = match self.alike {
+            true => About { earlier: &[], own: None },
+            false => About { earlier: &self.stages, own },
+        };
+        condition(self.random, about, self.features)
     }
 
     fn clauses(&mut self, keyed: bool) -> Vec<String> {
         let mut clauses = Vec::new();
-        let (random, features) = (&mut *self.random, &mut *self.features);
+        let (random, features, alike) = (&mut *self.random, &mut *self.features, self.alike);
         let mut key = Vec::new();
         if keyed && random.chance(85) {
             features.insert("key by");
@@ -315,7 +324,7 @@ impl Maker<'_> {
             clauses.push(format!("from {}", random.pick(&["events", "other", "events, other"])));
         }
         if self.has_window {
-            let between = random.chance(30);
+            let between = random.chance(if alike { 10 } else { 30 });
             features.insert(if between { "within between events" } else { "within" });
             // Mostly what steps of time add up to, so that events stand right at the boundary.
             let most = if between { 4_000 } else { 12_000 };
@@ -326,7 +335,7 @@ impl Maker<'_> {
             };
             clauses.push(format!("within {ms}ms{}", if between { " between events" } else { "" }));
         }
-        if random.chance(50) {
+        if random.chance(if alike { 85 } else { 50 }) {
             let stage = random.pick(&self.stages);
             let (feature, text) = match random.below(6) {
                 0 => ("no skip", "no skip".to_owned()),
@@ -338,7 +347,7 @@ impl Maker<'_> {
             features.insert(feature);
             clauses.push(format!("after match {text}"));
         }
-        if random.chance(35) {
+        if random.chance(if alike { 10 } else { 35 }) {
             features.insert(if self.has_window { "emit timeouts" } else { "emit timeouts without within" });
             clauses.push("emit timeouts".into());
         }

@@ -1,0 +1,136 @@
+//! Connections: so many at once and no more, none that dawdles, over TLS where that is set; and an end within a bound.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+use super::tls::Certificate;
+
+/// How long a client may take for the head of a request, which is also how long a connection may be idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take to agree on TLS.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest head of a request, in bytes.
+const HEAD_BYTES_MAX: usize = 64 << 10;
+/// How long requests that are under way have at the end; what still runs then, as streams of matches do, is cut.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long nothing is accepted after the system could not give a connection.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// How often the files of a certificate are looked at.
+const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Serves what connects until `stop` ends, and then for the grace that requests under way have.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    certificate: Option<Arc<Certificate>>,
+    connections_max: usize,
+    stop: impl Future<Output = ()>,
+) {
+    let places = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
+    let graceful = GracefulShutdown::new();
+    let reloading = certificate.clone().map(|certificate| tokio::spawn(reload(certificate)));
+    tokio::pin!(stop);
+    loop {
+        // Where all places are taken, who connects waits in the system's queue.
+        let next = async {
+            let place = Arc::clone(&places).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            () = &mut stop => break,
+            next = next => next,
+        };
+        match (place, accepted) {
+            (Ok(place), Ok((stream, _))) => {
+                let connection = Connection { router: router.clone(), place, watcher: graceful.watcher() };
+                tokio::spawn(connection.run(stream, certificate.clone()));
+            }
+            (_, Err(error)) => {
+                // A client that has gone already is no trouble; too many open files are.
+                tracing::debug!(%error, "a connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+            (Err(_), _) => break,
+        }
+    }
+    drop(listener);
+    if let Some(reloading) = reloading {
+        reloading.abort();
+    }
+    if timeout(GRACE, graceful.shutdown()).await.is_err() {
+        tracing::info!("connections that were still open are cut");
+    }
+}
+
+struct Connection {
+    router: Router,
+    /// Held as long as the connection is.
+    place: OwnedSemaphorePermit,
+    watcher: Watcher,
+}
+
+impl Connection {
+    async fn run(self, stream: TcpStream, certificate: Option<Arc<Certificate>>) {
+        // Answers are small and wanted at once.
+        let _ = stream.set_nodelay(true);
+        match certificate {
+            None => self.speak(stream).await,
+            Some(certificate) => {
+                let agreed = TlsAcceptor::from(certificate.config()).accept(stream);
+                match timeout(HANDSHAKE_TIMEOUT, agreed).await {
+                    Ok(Ok(stream)) => self.speak(stream).await,
+                    Ok(Err(error)) => tracing::debug!(%error, "no agreement on TLS"),
+                    Err(_) => tracing::debug!("no agreement on TLS in time"),
+                }
+            }
+        }
+    }
+
+    async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+        let Connection { router, place, watcher } = self;
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(HEAD_BYTES_MAX)
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        if let Err(error) = watcher.watch(connection).await {
+            tracing::debug!(%error, "a connection ended early");
+        }
+        drop(place);
+    }
+}
+
+/// Reads a certificate again when its files change or a SIGHUP comes.
+async fn reload(certificate: Arc<Certificate>) {
+    let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
+    let mut hangup = hangup.map_err(|error: io::Error| tracing::warn!(%error, "SIGHUP goes unheard")).ok();
+    loop {
+        let told = async {
+            match &mut hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
+        let in_any_case = tokio::select! {
+            _ = told => true,
+            () = sleep(CERTIFICATE_INTERVAL) => false,
+        };
+        match certificate.reload(in_any_case) {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("the certificate has been read again"),
+            Err(error) => tracing::error!(%error, "the certificate stays as it was"),
+        }
+    }
+}
