@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails, and says what it skips"
 )]
 
+mod api_data;
 mod api_patterns;
 mod cli;
 mod config;

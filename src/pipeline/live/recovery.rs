@@ -1,6 +1,7 @@
 //! What is read again at a start: the control log as a whole, and of each event log what had not left.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::sync::Arc;
 
 use tracing::{info, warn};
@@ -249,9 +250,7 @@ impl Owner {
                     self.merger.lines(stream, record.first, record.body).map_err(Failure::Full)?;
                 }
                 (record, offset) => {
-                    let arrival =
-                        |record: Record| Arrival { stream, first: record.first, lines: record.body };
-                    untaken.extend(record.map(arrival));
+                    untaken.extend(record.map(|record| (stream, record)));
                     if offset.is_some() {
                         self.merger.set_idle(&names[stream], true);
                     }
@@ -260,13 +259,13 @@ impl Owner {
             }
             self.pass_on()?;
         }
-        for first in untaken {
-            let stream = first.stream;
-            self.arrive(first)?;
-            for record in readers[stream].by_ref() {
-                let record = record.map_err(|error| Failure::Journal("an event log", error))?;
-                lines += u64::from(record.count);
-                self.merger.lines(stream, record.first, record.body).map_err(Failure::Full)?;
+        for (stream, first) in untaken {
+            for record in iter::once(Ok(first)).chain(readers[stream].by_ref()) {
+                let Record { first, count, body, .. } =
+                    record.map_err(|error| Failure::Journal("an event log", error))?;
+                lines += u64::from(count);
+                let decoded = self.merger.decode(stream, body);
+                self.arrive(Arrival { stream, first, decoded })?;
                 self.pass_on()?;
             }
         }
