@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, never, select};
@@ -31,7 +31,6 @@ use crate::journal::{Journal, NewRecord, Retention};
 const TICK: Duration = Duration::from_millis(20);
 
 /// How often is looked for events that need not be kept any more.
-const RETAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// How long the last checkpoint is waited for.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(60);
@@ -70,10 +69,6 @@ pub(super) struct EventRetention {
     /// Of each stream, beyond what recovery needs.
     pub(super) bytes: u64,
     pub(super) time: Duration,
-    /// By stream, from where on recovery needs its log; none: from its beginning on.
-    pub(super) needed_from: Arc<Mutex<Option<BTreeMap<String, u64>>>>,
-    /// When that was looked at.
-    pub(super) looked: Instant,
 }
 
 /// When checkpoints are made.
@@ -179,10 +174,8 @@ impl Owner {
             self.try_again()?;
             self.silence();
             self.go_on()?;
-            self.retain();
             self.shared.turned();
             self.checkpoint()?;
-            self.retain();
             self.shared.turned();
         }
     }
@@ -310,16 +303,10 @@ impl Owner {
         }
     }
 
-    /// Lets go of old events that recovery does not need.
-    fn retain(&mut self) {
-        let EventRetention { bytes, time, needed_from, looked } = &mut self.retention;
-        if looked.elapsed() < RETAIN_EVERY {
-            return;
-        }
-        *looked = now();
-        let policy = Retention { bytes_max: Some(*bytes), keep_since: system_time().checked_sub(*time) };
-        let needed_from = needed_from.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(needed_from) = &*needed_from else { return };
+    /// Lets go of old events that no start needs.
+    fn retain(&self, needed_from: &BTreeMap<String, u64>) {
+        let EventRetention { bytes, time } = self.retention;
+        let policy = Retention { bytes_max: Some(bytes), keep_since: system_time().checked_sub(time) };
         for (name, (stream, _)) in &self.shared.streams {
             self.shared.retain(*stream, policy, needed_from.get(name).copied().unwrap_or(0));
         }
@@ -524,8 +511,11 @@ impl Owner {
 
     fn checkpointed(&mut self, done: Done) {
         self.checkpoints.is_open = false;
-        // Keys that were given are not given again: after a failure, the next one takes all.
-        self.checkpoints.full |= done == Done::Failed;
+        match done {
+            Done::Committed(needed_from) => self.retain(&needed_from),
+            // Keys that were given are not given again: after a failure, the next one takes all.
+            Done::Failed => self.checkpoints.full = true,
+        }
     }
 
     fn begin_checkpoint(&mut self) -> Result<(), Failure> {
