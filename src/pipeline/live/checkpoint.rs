@@ -179,9 +179,12 @@ fn commit(store: &dyn StateStore, open: Open<'_>) -> Done {
     Done::Committed(needed(store))
 }
 
-/// From where on each stream is read again at the earliest: one that a checkpoint does not know, from its beginning.
+/// From where on each stream is read again at the earliest: by one of the newest two checkpoints, or where their directory
+/// is damaged, by the newest of the other one. A stream that a checkpoint does not know is read from its beginning.
 fn needed(store: &dyn StateStore) -> BTreeMap<String, u64> {
-    let candidates = store.candidates().into_iter();
+    let of_newest = store.chain().len();
+    let candidates = store.candidates().into_iter().enumerate();
+    let candidates = candidates.filter(|(place, _)| *place < 2 || *place == of_newest).map(|(_, one)| one);
     let cuts: Vec<Cut> =
         candidates.filter_map(|manifest| serde_json::from_value(manifest.meta).ok()).collect();
     let from = |cut: &Cut, stream: &String| cut.streams.get(stream).map_or(0, |at| at.from);
