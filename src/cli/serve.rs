@@ -116,8 +116,7 @@ fn options(settings: &Settings) -> Result<Options, String> {
         retain_time: settings.data.retain_time,
         matches_retain_bytes: settings.data.matches_retain_bytes.0,
         rejected_retain_bytes: settings.data.rejected_retain_bytes.0,
-        // A start from a checkpoint does not give the same output in every case yet: until it does, starts read the logs.
-        checkpoint_interval: None,
+        checkpoint_interval: Some(settings.data.checkpoint_interval),
         sinks: settings.sinks.iter().map(sink).collect::<Result<_, _>>()?,
     })
 }

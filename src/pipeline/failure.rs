@@ -23,6 +23,8 @@ pub enum Failure {
     Decision(Arc<JournalError>),
     /// The checkpoints could not be used.
     State(state::Error),
+    /// No checkpoint can be used, and the beginning of the named stream, up to an offset, is not there any more.
+    Beginning(String, u64),
     /// A key of the numbered checkpoint could not be taken.
     Key(u64, Damaged),
     /// An entry of the control log, by its number, that says nothing known; why.
@@ -60,6 +62,10 @@ impl fmt::Display for Failure {
             Failure::Decision(error) => write!(f, "the control log: {error}"),
             Failure::Journal(what, error) => write!(f, "{what}: {error}"),
             Failure::State(error) => error.fmt(f),
+            Failure::Beginning(stream, first) => write!(
+                f,
+                "no checkpoint can be used, and the events of the stream `{stream}` before offset {first} are not kept any more: what they began is lost (restore a backup of the data directory)"
+            ),
             Failure::Key(number, error) => write!(f, "a key of checkpoint {number} cannot be taken: {error}"),
             Failure::ControlEntry(number, why) => write!(
                 f,
@@ -83,7 +89,9 @@ impl std::error::Error for Failure {
             Failure::Decision(error) => Some(&**error),
             Failure::State(error) => Some(error),
             Failure::Key(_, error) => Some(error),
-            Failure::ControlEntry(..) | Failure::Export(..) | Failure::Panicked => None,
+            Failure::Beginning(..) | Failure::ControlEntry(..) | Failure::Export(..) | Failure::Panicked => {
+                None
+            }
         }
     }
 }

@@ -39,6 +39,7 @@ mod sets;
 mod sinks;
 mod state;
 mod stepwise;
+mod suppress;
 mod tidy;
 mod twin;
 mod webhooks;

@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, never, select};
 
 use super::super::decision::{Change, Decision, Entry, OldState, Properties, StreamDeclaration, What};
 use super::super::failure::Failure;
-use super::super::merger::{Merger, Taker, plan_of};
+use super::super::merger::{Merger, Taker, Was, plan_of};
 use super::super::registry::{Pattern, Registry};
 use super::super::shard::{Cut, Step};
 use super::checkpoint::{self, Cut as Checkpoint, Done, Installed, Part};
@@ -187,16 +187,21 @@ impl Owner {
         }
     }
 
-    /// Passes on what may leave.
-    pub(super) fn go_on(&mut self) -> Result<(), Failure> {
-        self.merger.run(&mut self.shards)?;
+    /// Passes on what may leave, and tells how far everything has come.
+    fn go_on(&mut self) -> Result<(), Failure> {
+        self.pass_on()?;
         if self.epoch != self.merger.epoch() {
             self.epoch = self.merger.epoch();
             self.shared.preparing.set(self.merger.preparation());
         }
-        self.pass_rejected()?;
         self.publish(None);
         Ok(())
+    }
+
+    /// Passes on what may leave. In recovery nobody is told: how far it has come does not yet fit the decisions.
+    pub(super) fn pass_on(&mut self) -> Result<(), Failure> {
+        self.merger.run(&mut self.shards)?;
+        self.pass_rejected()
     }
 
     /// Takes note of how streams are to be read from now on, where that has changed.
@@ -532,7 +537,8 @@ impl Owner {
         for (number, name, version, is_retired) in set.installed() {
             let id = self.registry.version(name, version).map_or(u64::MAX, |version| version.id);
             ids[number as usize] = id;
-            versions.push(Installed { id, name: name.to_owned(), version, is_retired });
+            let was = Was { is_retired, suppress: set.suppressed(number) };
+            versions.push(Installed { id, name: name.to_owned(), version, was });
         }
         let cut = Checkpoint {
             frontier: None,

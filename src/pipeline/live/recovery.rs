@@ -8,9 +8,9 @@ use tracing::{info, warn};
 
 use super::super::decision::{Decision, Entry, StreamDeclaration, What};
 use super::super::failure::Failure;
-use super::super::merger::plan_of;
+use super::super::merger::{Was, plan_of};
 use super::super::registry::Registry;
-use super::checkpoint::{Cut, Installed, Saved};
+use super::checkpoint::{Cut, Installed, SENT, Saved};
 use super::handle::Arrival;
 use super::owner::Owner;
 use crate::engine::{Engine, KeyState, PatternSet};
@@ -131,7 +131,8 @@ impl Found {
     pub(super) fn restore(&self, set: &PatternSet, engines: &mut [Engine]) -> Result<(), Failure> {
         let number =
             |installed: &Installed| Some((installed.id, set.number(&installed.name, installed.version)?));
-        let numbers: BTreeMap<u64, u32> = self.cut.versions.iter().filter_map(number).collect();
+        let sent = (SENT, KeyState::SENT);
+        let numbers: BTreeMap<u64, u32> = self.cut.versions.iter().filter_map(number).chain([sent]).collect();
         for engine in engines.iter_mut() {
             engine.resume(&self.cut.engine);
         }
@@ -154,10 +155,10 @@ impl Found {
     }
 
     /// The versions that were installed, as plans.
-    pub(super) fn versions(&self, registry: &Registry) -> Vec<(Plan, u64, bool)> {
+    pub(super) fn versions(&self, registry: &Registry) -> Vec<(Plan, u64, Was)> {
         let installed = |installed: &Installed| {
             let version = registry.version(&installed.name, installed.version)?;
-            Some((plan_of(&version.source, &installed.name)?, installed.version, installed.is_retired))
+            Some((plan_of(&version.source, &installed.name)?, installed.version, installed.was))
         };
         self.cut.versions.iter().filter_map(installed).collect()
     }
@@ -226,9 +227,13 @@ impl Owner {
         for name in names.iter().filter(|name| !declared.contains_key(*name)) {
             self.merger.set_idle(name, true);
         }
+        let cut_off = logs.iter().position(|log| log.first() > 0);
+        if let (None, Some(stream)) = (found, cut_off) {
+            return Err(Failure::Beginning(names[stream].clone(), logs[stream].first()));
+        }
         let from = |stream: usize| match found {
             Some(found) => found.cut.streams.get(&self.merger.streams()[stream].name).map_or(0, |at| at.from),
-            None => logs[stream].first(),
+            None => 0,
         };
         let readers: Result<Vec<Reader>, _> =
             logs.iter().enumerate().map(|(stream, log)| log.reader(from(stream))).collect();
@@ -256,7 +261,7 @@ impl Owner {
                     open.swap_remove(place);
                 }
             }
-            self.go_on()?;
+            self.pass_on()?;
         }
         for (stream, first) in untaken {
             for record in iter::once(Ok(first)).chain(readers[stream].by_ref()) {
@@ -265,10 +270,10 @@ impl Owner {
                 lines += u64::from(count);
                 let decoded = self.merger.decode(stream, body);
                 self.arrive(Arrival { stream, first, decoded })?;
-                self.go_on()?;
+                self.pass_on()?;
             }
         }
-        self.go_on()?;
+        self.pass_on()?;
         Ok(lines)
     }
 }
