@@ -22,6 +22,7 @@ mod generate;
 mod growth;
 mod harness;
 mod journal;
+mod kills;
 mod language;
 mod life;
 mod many;

@@ -30,9 +30,6 @@ use crate::journal::{Journal, NewRecord, Retention};
 /// How often silence is looked at.
 const TICK: Duration = Duration::from_millis(20);
 
-/// How often is looked for events that need not be kept any more.
-const RETAIN_EVERY: Duration = Duration::from_secs(10);
-
 /// How long the last checkpoint is waited for.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(60);
 
@@ -72,8 +69,6 @@ pub(super) struct EventRetention {
     pub(super) time: Duration,
     /// By stream, from where on recovery needs its log; none: from its beginning on.
     pub(super) needed_from: Arc<Mutex<Option<BTreeMap<String, u64>>>>,
-    /// When that was looked at.
-    pub(super) looked: Instant,
 }
 
 /// When checkpoints are made.
@@ -179,10 +174,7 @@ impl Owner {
             self.try_again()?;
             self.silence();
             self.go_on()?;
-            self.retain();
-            self.shared.turned();
             self.checkpoint()?;
-            self.retain();
             self.shared.turned();
         }
     }
@@ -311,12 +303,8 @@ impl Owner {
     }
 
     /// Lets go of old events that recovery does not need.
-    fn retain(&mut self) {
-        let EventRetention { bytes, time, needed_from, looked } = &mut self.retention;
-        if looked.elapsed() < RETAIN_EVERY {
-            return;
-        }
-        *looked = now();
+    fn retain(&self) {
+        let EventRetention { bytes, time, needed_from } = &self.retention;
         let policy = Retention { bytes_max: Some(*bytes), keep_since: system_time().checked_sub(*time) };
         let needed_from = needed_from.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(needed_from) = &*needed_from else { return };
@@ -526,6 +514,9 @@ impl Owner {
         self.checkpoints.is_open = false;
         // Keys that were given are not given again: after a failure, the next one takes all.
         self.checkpoints.full |= done == Done::Failed;
+        if done == Done::Committed {
+            self.retain();
+        }
     }
 
     fn begin_checkpoint(&mut self) -> Result<(), Failure> {

@@ -260,12 +260,7 @@ impl Live {
             shared: Arc::clone(&shared),
             epoch: 0,
             holder: None,
-            retention: EventRetention {
-                bytes: options.retain_bytes,
-                time: options.retain_time,
-                needed_from,
-                looked: now(),
-            },
+            retention: EventRetention { bytes: options.retain_bytes, time: options.retain_time, needed_from },
             mark: Mark::new(&dir),
             retry_at: now(),
         };
