@@ -1,8 +1,6 @@
 //! `kill -9` at random moments, one time in five in the middle of a recovery, while events come and patterns change, with
 //! no more kept of the logs than a start needs: what the file sinks hold is what the naive matcher finds, byte for byte.
 
-#![expect(clippy::disallowed_methods, reason = "when a process is killed is left to chance")]
-
 use std::fmt::Write as _;
 use std::fs;
 use std::process::Command;

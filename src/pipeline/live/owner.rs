@@ -30,8 +30,6 @@ use crate::journal::{Journal, NewRecord, Retention};
 /// How often silence is looked at.
 const TICK: Duration = Duration::from_millis(20);
 
-/// How often is looked for events that need not be kept any more.
-
 /// How long the last checkpoint is waited for.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(60);
 
@@ -183,6 +181,10 @@ impl Owner {
     /// Passes on what may leave, and tells how far everything has come.
     fn go_on(&mut self) -> Result<(), Failure> {
         self.pass_on()?;
+        if self.epoch != self.merger.epoch() {
+            self.epoch = self.merger.epoch();
+            self.shared.preparing.set(self.merger.preparation());
+        }
         self.publish(None);
         Ok(())
     }
@@ -190,10 +192,6 @@ impl Owner {
     /// Passes on what may leave. In recovery nobody is told: how far it has come does not yet fit the decisions.
     pub(super) fn pass_on(&mut self) -> Result<(), Failure> {
         self.merger.run(&mut self.shards)?;
-        if self.epoch != self.merger.epoch() {
-            self.epoch = self.merger.epoch();
-            self.shared.preparing.set(self.merger.preparation());
-        }
         self.pass_rejected()
     }
 

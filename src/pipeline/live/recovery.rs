@@ -238,10 +238,8 @@ impl Owner {
         for name in names.iter().filter(|name| !declared.contains_key(*name)) {
             self.merger.set_idle(name, true);
         }
-        let from = |stream: usize| match found {
-            Some(found) => found.cut.streams.get(&self.merger.streams()[stream].name).map_or(0, |at| at.from),
-            None => logs[stream].first(),
-        };
+        let known = |stream: usize| found?.cut.streams.get(&self.merger.streams()[stream].name);
+        let from = |stream: usize| known(stream).map_or(0, |at| at.from);
         let readers: Result<Vec<Reader>, _> =
             logs.iter().enumerate().map(|(stream, log)| log.reader(from(stream))).collect();
         let mut readers = readers.map_err(|error| Failure::Journal("an event log", error))?;
