@@ -1,6 +1,7 @@
 //! HTTP: one file per resource. Everything answers JSON; what goes wrong is a problem document.
 
 mod around;
+mod audit;
 pub mod auth;
 mod control_log;
 mod edge;
@@ -25,6 +26,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::pipeline::live::Handle;
+pub use audit::Audit;
 use auth::Guard;
 
 /// What routes need.
@@ -34,6 +36,7 @@ pub struct Api(Arc<Inner>);
 struct Inner {
     live: Handle,
     limits: Limits,
+    audit: Arc<Audit>,
 }
 
 /// How much a request may bring.
@@ -50,9 +53,9 @@ pub struct Limits {
 }
 
 /// The routes over a running service.
-pub fn router(live: Handle, limits: Limits, guard: Guard) -> Router {
+pub fn router(live: Handle, limits: Limits, guard: Guard, audit: Arc<Audit>) -> Router {
     let (bytes, time) = (limits.body_bytes, limits.request_time);
-    let api = Api(Arc::new(Inner { live, limits }));
+    let api = Api(Arc::new(Inner { live, limits, audit: Arc::clone(&audit) }));
     let (router, _) = routes().split_for_parts();
     router
         .fallback(problem::no_route)
@@ -62,6 +65,7 @@ pub fn router(live: Handle, limits: Limits, guard: Guard) -> Router {
         .layer(from_fn_with_state(Arc::new(guard), auth::guard))
         .layer(from_fn(edge::headers))
         .layer(from_fn(around::around))
+        .layer(from_fn_with_state(audit, audit::audit))
         .with_state(api)
 }
 
@@ -77,4 +81,5 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(matches::list))
         .routes(routes!(control_log::get))
         .routes(routes!(sinks::list))
+        .routes(routes!(audit::list))
 }

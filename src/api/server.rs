@@ -5,7 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
@@ -15,6 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use super::audit::Peer;
 use super::tls::Certificate;
 
 /// How long a client may take for the head of a request, which is also how long a connection may be idle.
@@ -53,8 +57,9 @@ pub async fn serve(
             next = next => next,
         };
         match (place, accepted) {
-            (Ok(place), Ok((stream, _))) => {
-                let connection = Connection { router: router.clone(), place, watcher: graceful.watcher() };
+            (Ok(place), Ok((stream, address))) => {
+                let (router, peer) = (router.clone(), Peer(address.ip()));
+                let connection = Connection { router, peer, place, watcher: graceful.watcher() };
                 tokio::spawn(connection.run(stream, certificate.clone()));
             }
             (_, Err(error)) => {
@@ -76,6 +81,7 @@ pub async fn serve(
 
 struct Connection {
     router: Router,
+    peer: Peer,
     /// Held as long as the connection is.
     place: OwnedSemaphorePermit,
     watcher: Watcher,
@@ -99,12 +105,17 @@ impl Connection {
     }
 
     async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Connection { router, place, watcher } = self;
+        let Connection { router, peer, place, watcher } = self;
+        let router = TowerToHyperService::new(router);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            router.call(request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+            .serve_connection(TokioIo::new(stream), service);
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(%error, "a connection ended early");
         }

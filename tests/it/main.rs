@@ -7,6 +7,7 @@
 )]
 
 mod api_patterns;
+mod audit;
 mod cli;
 mod config;
 mod conformance;
