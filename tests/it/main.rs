@@ -11,6 +11,7 @@ mod audit;
 mod cli;
 mod config;
 mod conformance;
+mod demo;
 mod differential;
 mod docs;
 mod durable;
