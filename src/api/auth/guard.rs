@@ -24,8 +24,8 @@ pub struct Guard {
 
 /// A request that is refused, and what is to be said with it.
 struct Refused {
-    problem: Problem,
-    /// In boxes, for errors are to be small.
+    // In boxes, for errors are to be small.
+    problem: Box<Problem>,
     header: Option<Box<(header::HeaderName, HeaderValue)>>,
     /// Who is refused, where that is known.
     actor: Option<Box<Actor>>,
@@ -33,7 +33,7 @@ struct Refused {
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Refused {
-        Refused { problem, header: None, actor: None }
+        Refused { problem: Box::new(problem), header: None, actor: None }
     }
 }
 
@@ -143,7 +143,7 @@ fn unauthorized(detail: &str, error: Option<&str>) -> Refused {
         Some(error) => format!("Bearer realm=\"sequor\", error=\"{error}\""),
     };
     Refused {
-        problem: Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail),
+        problem: Box::new(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)),
         header: HeaderValue::try_from(challenge)
             .ok()
             .map(|value| Box::new((header::WWW_AUTHENTICATE, value))),
@@ -153,7 +153,7 @@ fn unauthorized(detail: &str, error: Option<&str>) -> Refused {
 
 fn forbidden(actor: Actor, detail: String) -> Refused {
     Refused {
-        problem: Problem::new(StatusCode::FORBIDDEN, "forbidden", detail),
+        problem: Box::new(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)),
         header: Some(Box::new((
             header::WWW_AUTHENTICATE,
             HeaderValue::from_static("Bearer realm=\"sequor\", error=\"insufficient_scope\""),
@@ -166,11 +166,11 @@ fn forbidden(actor: Actor, detail: String) -> Refused {
 fn no_rule(method: &Method, path: &str) -> Refused {
     match methods_of(path) {
         Some(methods) => Refused {
-            problem: Problem::new(
+            problem: Box::new(Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method",
                 format!("`{path}` does not take {method}, but {methods}"),
-            ),
+            )),
             header: HeaderValue::try_from(methods).ok().map(|value| Box::new((header::ALLOW, value))),
             actor: None,
         },

@@ -11,6 +11,7 @@ use tokio::sync::Notify;
 
 use super::request::{Decided, Refusal, Request, Wish};
 use super::sinks::{Progress, SinkStatus};
+use super::stalls::Stalls;
 use super::status::Status;
 use crate::event::decode::Decoder;
 use crate::event::{Position, Timestamp};
@@ -39,6 +40,8 @@ pub(super) struct Shared {
     pub(super) control: Tail,
     /// Why nothing can be written at the moment, where it cannot.
     pub(super) unwritable: RwLock<Option<String>>,
+    /// Which logs of output wait until they can be written.
+    pub(super) stalls: Arc<Stalls>,
     pub(super) sinks: Vec<Arc<Progress>>,
 }
 
@@ -162,7 +165,7 @@ impl Handle {
 
     /// Why nothing can be written at the moment, where it cannot: a full disk, or one that is read-only.
     pub fn unwritable(&self) -> Option<String> {
-        self.0.unwritable()
+        self.0.unwritable().or_else(|| self.0.stalls.any())
     }
 
     /// Waits until the service does not go on any more, whatever the reason.

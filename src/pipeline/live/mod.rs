@@ -10,10 +10,12 @@ mod handle;
 mod mark;
 mod options;
 mod output;
+mod output_log;
 mod owner;
 mod recovery;
 mod request;
 mod sinks;
+mod stalls;
 mod start;
 mod status;
 

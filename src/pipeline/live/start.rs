@@ -25,11 +25,13 @@ use super::checkpoint::{self, Needed, Part};
 use super::handle::{Handle, Shared};
 use super::mark::Mark;
 use super::options::{Options, Silence, StreamOptions};
-use super::output::{Keep, Matches, OutputLog, log_rejected};
+use super::output::{Matches, log_rejected};
+use super::output_log::{Keep, OutputLog};
 use super::owner::{Checkpoints, Owner, Shards, Watched, now};
 use super::recovery::{self, Declared, entries};
 use super::request::Request;
 use super::sinks::{Logs, Sinks, Stop};
+use super::stalls::Stalls;
 use super::status::Status;
 use crate::engine::Engine;
 use crate::event::Schema;
@@ -148,11 +150,18 @@ impl Live {
         let sinks = Sinks::start(&dir, &options.sinks, &tails)
             .map_err(|refused| StartError::Sink(refused.0, refused.1))?;
         let giving_way = Arc::<Stop>::default();
-        let keep = |bytes, sinks: &[_]| Keep { bytes, sinks: sinks.to_vec(), stop: Arc::clone(&giving_way) };
+        let stalls = Arc::<Stalls>::default();
+        let keep = |name, bytes, sinks: &[_]| Keep {
+            name,
+            bytes,
+            sinks: sinks.to_vec(),
+            stop: Arc::clone(&giving_way),
+            stalls: Arc::clone(&stalls),
+        };
         let (from, from_rejected) = found.as_ref().map_or((0, 0), |at| (at.cut.matches, at.cut.rejected));
-        let kept = keep(options.matches_retain_bytes, &sinks.of_matches);
+        let kept = keep("matches", options.matches_retain_bytes, &sinks.of_matches);
         let matches = OutputLog::new(matches, from, kept).map_err(io)?;
-        let kept = keep(options.rejected_retain_bytes, &sinks.of_rejected);
+        let kept = keep("rejected lines", options.rejected_retain_bytes, &sinks.of_rejected);
         let rejected = OutputLog::new(rejected, from_rejected, kept).map_err(io)?;
         let shadow = Arc::new(found.as_ref().map_or_else(BTreeSet::new, |found| found.shadow(&known)));
 
@@ -229,6 +238,7 @@ impl Live {
             rejected: rejected_tail,
             control: control.tail().clone(),
             unwritable: RwLock::new(None),
+            stalls,
             sinks: sinks.of_matches.iter().chain(&sinks.of_rejected).cloned().collect(),
         });
         let checkpoints = Checkpoints {
