@@ -91,8 +91,9 @@ fn serve(settings: &Settings, live: &Live, audit: Arc<Audit>) -> io::Result<()> 
     let done = runtime.block_on(async {
         // Whoever reads that it listens may ask it to stop at once.
         let told = told_to_stop(live.handle().clone())?;
-        // Or to read its certificate again, which would end it before somebody listens to that.
-        let _hangup = certificate.is_some().then(|| signal(SignalKind::hangup())).transpose()?;
+        // Or to read its certificate again.
+        let certificate = certificate.map(|read| Ok::<_, io::Error>((read, signal(SignalKind::hangup())?)));
+        let certificate = certificate.transpose()?;
         let listener = tokio::net::TcpListener::bind(settings.server.listen).await?;
         let address = listener.local_addr()?;
         let mut out = io::stdout();
