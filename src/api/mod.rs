@@ -3,6 +3,7 @@
 mod around;
 mod audit;
 pub mod auth;
+mod backup;
 mod control_log;
 mod edge;
 mod events;
@@ -82,4 +83,6 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(control_log::get))
         .routes(routes!(sinks::list))
         .routes(routes!(audit::list))
+        .routes(routes!(backup::savepoint))
+        .routes(routes!(backup::backup))
 }

@@ -19,6 +19,7 @@ use super::routes;
         (name = "patterns", description = "Patterns, put, looked at and removed while events pass"),
         (name = "streams", description = "Streams, and events that come in"),
         (name = "matches", description = "Matches that were found"),
+        (name = "operation", description = "Backups and checkpoints"),
         (name = "audit", description = "Who asked for which changes"),
         (name = "health", description = "Whether the service is there, and whether it takes work")
     )

@@ -155,7 +155,7 @@ impl From<Refusal> for Problem {
             }
             Refusal::TooMany(_) => (StatusCode::UNPROCESSABLE_ENTITY, "too-many-patterns"),
             Refusal::Twice(_) => (StatusCode::UNPROCESSABLE_ENTITY, "twice"),
-            Refusal::Storage(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage"),
+            Refusal::Storage(_) | Refusal::NoCheckpoint => (StatusCode::SERVICE_UNAVAILABLE, "storage"),
             Refusal::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
         let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(5);

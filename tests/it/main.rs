@@ -8,6 +8,7 @@
 
 mod api_patterns;
 mod audit;
+mod backup;
 mod cli;
 mod config;
 mod conformance;

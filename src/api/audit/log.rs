@@ -99,6 +99,11 @@ impl Audit {
         })
     }
 
+    /// What is durable of it.
+    pub(in crate::api) fn tail(&self) -> &Tail {
+        &self.tail
+    }
+
     /// The entries that are to be written now that there is this one; `counts` says that it may only be counted.
     pub(super) fn due(&self, entry: Entry, counts: bool) -> Vec<Entry> {
         if !counts {

@@ -77,6 +77,8 @@ pub const RULES: &[Rule] = &[
     read("/v1/control-log"),
     read("/v1/sinks"),
     admin("GET", "/v1/audit"),
+    admin("POST", "/v1/savepoint"),
+    admin("POST", "/v1/backup"),
 ];
 
 /// The rule of a route. What is asked with HEAD is what GET would give, without its body.

@@ -5,6 +5,7 @@
 //! runs an engine, one puts their output into order and writes the log of matches, another writes what was rejected
 //! (`output`). All channels are bounded: where one thread is slow, posting is refused for a while.
 
+mod backup;
 mod checkpoint;
 mod handle;
 mod mark;
@@ -22,6 +23,7 @@ mod status;
 pub(crate) use mark::Marked;
 pub(crate) use recovery::{Declared, entries, idle};
 
+pub use backup::Backup;
 pub use handle::{Appended, Handle, NotAppended};
 pub use options::{Options, Silence, SinkOptions, StreamOptions};
 pub use request::{Action, ChangeRequest, Decided, Expected, NewProperties, Outcome, Refusal, Wish};

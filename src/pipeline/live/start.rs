@@ -21,6 +21,7 @@ use super::super::failure::Failure;
 use super::super::merger::Merger;
 use super::super::progress::Progress;
 use super::super::shard;
+use super::backup;
 use super::checkpoint::{self, Needed, Part};
 use super::handle::{Handle, Shared};
 use super::mark::Mark;
@@ -39,7 +40,7 @@ use crate::event::decode::Decoder;
 use crate::event::key::KeyHasher;
 use crate::journal::commit::{GroupCommit, Limits};
 use crate::journal::{self, Journal, JournalError, Opened};
-use crate::state::{self, SledStore};
+use crate::state::{self, SledStore, StateStore};
 
 /// Steps that may wait for a shard, and pieces of output that may wait to be put into order.
 const QUEUE_LEN: usize = 8;
@@ -102,6 +103,7 @@ impl Live {
         let dir = options.dir.clone();
         fs::create_dir_all(&dir).map_err(|error| StartError::Io(dir.clone(), error))?;
         let lock = lock(&dir)?;
+        backup::clean(&dir).map_err(|error| StartError::Io(dir.clone(), error))?;
         let mut opened = Vec::new();
         let mut open = |name: String| {
             let path = dir.join(&name);
@@ -136,9 +138,10 @@ impl Live {
         let recovery = StartError::Recovery;
         let (store, state) = SledStore::open(&dir.join("state"), state::Options::default())
             .map_err(|error| recovery(Failure::State(error)))?;
+        let store: Arc<dyn StateStore> = Arc::new(store);
         info!("{state}");
         let found = match options.checkpoint_interval {
-            Some(_) => recovery::checkpoint(&store, matches.next(), rejected.next()).map_err(recovery)?,
+            Some(_) => recovery::checkpoint(&*store, matches.next(), rejected.next()).map_err(recovery)?,
             None => None,
         };
         let (match_tail, rejected_tail) = (matches.tail().clone(), rejected.tail().clone());
@@ -217,8 +220,9 @@ impl Live {
         let events = GroupCommit::start("events", journals, Limits::default()).map_err(io)?;
         let (checkpointed, done) = bounded(1);
         let needed: Needed = Box::new(|_| {});
+        let storing = Arc::clone(&store);
         let checkpointing = move || {
-            checkpoint::write(&store, &to_checkpoint, &checkpointed, &needed);
+            checkpoint::write(&*storing, &to_checkpoint, &checkpointed, &needed);
             Ok(())
         };
         others.push(named("checkpoint", checkpointing).map_err(io)?);
@@ -239,6 +243,10 @@ impl Live {
             control: control.tail().clone(),
             unwritable: RwLock::new(None),
             stalls,
+            dir: dir.clone(),
+            logs: names.iter().cloned().zip(logs.iter().cloned()).collect(),
+            store: Arc::clone(&store),
+            backing_up: AtomicBool::new(false),
             sinks: sinks.of_matches.iter().chain(&sinks.of_rejected).cloned().collect(),
         });
         let checkpoints = Checkpoints {
@@ -249,6 +257,8 @@ impl Live {
             begun: now(),
             is_open: false,
             full: found.is_none(),
+            wanted: Vec::new(),
+            awaited: Vec::new(),
         };
         let mut owner = Owner {
             merger,
