@@ -37,6 +37,10 @@ pub(super) struct Problem {
     retry_after: Option<u32>,
 }
 
+/// In the extensions of an answer: what kind of problem it is.
+#[derive(Debug, Clone)]
+pub(super) struct Code(pub(super) Box<str>);
+
 /// One thing that is wrong with a text, or odd, and where. Lines and columns (in characters) count from 1.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub(super) struct Place {
@@ -126,7 +130,9 @@ impl IntoResponse for Problem {
         self.request_id = around::request_id().map(String::into_boxed_str);
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.retry_after;
+        let code = self.kind.rsplit('/').next().unwrap_or_default().into();
         let mut response = (status, Json(self)).into_response();
+        response.extensions_mut().insert(Code(code));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = retry_after {
@@ -164,7 +170,7 @@ impl From<Refusal> for Problem {
             }
             Refusal::TooMany(_) => (StatusCode::UNPROCESSABLE_ENTITY, "too-many-patterns"),
             Refusal::Twice(_) => (StatusCode::UNPROCESSABLE_ENTITY, "twice"),
-            Refusal::Storage(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage"),
+            Refusal::Storage(_) | Refusal::NoCheckpoint => (StatusCode::SERVICE_UNAVAILABLE, "storage"),
             Refusal::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
         let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(5);

@@ -8,9 +8,12 @@
 
 mod api_data;
 mod api_patterns;
+mod audit;
+mod backup;
 mod cli;
 mod config;
 mod conformance;
+mod demo;
 mod differential;
 mod docs;
 mod durable;

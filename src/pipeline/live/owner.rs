@@ -19,7 +19,7 @@ use super::handle::{Arrival, Shared};
 use super::mark::Mark;
 use super::options::{Silence, StreamOptions};
 use super::output::Reject;
-use super::request::{Action, ChangeRequest, Decided, Expected, Outcome, Refusal, Request, Wish};
+use super::request::{Action, ChangeRequest, Decided, Expected, Outcome, Refusal, Reply, Request, Wish};
 use super::status::{Status, StreamStatus};
 use crate::engine::PatternSet;
 use crate::event::record::StreamSettings;
@@ -82,6 +82,10 @@ pub(super) struct Checkpoints {
     pub(super) is_open: bool,
     /// Whether the next one has to hold every key.
     pub(super) full: bool,
+    /// Who wants one that begins from now on.
+    pub(super) wanted: Vec<Reply<u64>>,
+    /// Who waits for the one that has begun.
+    pub(super) awaited: Vec<Reply<u64>>,
 }
 
 /// A stream as the owner watches it.
@@ -165,6 +169,14 @@ impl Owner {
                         }
                         reply(self.heartbeat(&stream, time, by));
                     }
+                    Ok(Request::Moment(reply)) => {
+                        // It has all that was answered before it.
+                        for arrival in arrivals.try_iter().take(arrivals.len()) {
+                            self.arrive(arrival)?;
+                        }
+                        reply(self.moment());
+                    }
+                    Ok(Request::Savepoint(reply)) => self.checkpoints.wanted.push(reply),
                     Ok(Request::Stop) | Err(_) => return self.stop(arrivals),
                 },
                 default(TICK) => {}
@@ -500,8 +512,9 @@ impl Owner {
         while let Ok(done) = self.checkpoints.done.try_recv() {
             self.checkpointed(done);
         }
-        let Checkpoints { interval, begun, is_open, .. } = &self.checkpoints;
-        if *is_open || interval.is_none_or(|interval| begun.elapsed() < interval) {
+        let Checkpoints { interval, begun, is_open, wanted, .. } = &self.checkpoints;
+        let is_due = interval.is_some_and(|interval| begun.elapsed() >= interval);
+        if *is_open || !(is_due || !wanted.is_empty()) {
             return Ok(());
         }
         self.begin_checkpoint()
@@ -509,6 +522,11 @@ impl Owner {
 
     fn checkpointed(&mut self, done: Done) {
         self.checkpoints.is_open = false;
+        let made =
+            self.shared.store.latest().filter(|_| done != Done::Failed).map(|manifest| manifest.number);
+        for reply in self.checkpoints.awaited.drain(..) {
+            reply(made.ok_or(Refusal::NoCheckpoint));
+        }
         match done {
             Done::Committed(needed_from) => self.retain(&needed_from),
             // Keys that were given are not given again: after a failure, the next one takes all.
@@ -542,6 +560,7 @@ impl Owner {
         self.checkpoints.last = number;
         self.checkpoints.begun = now();
         self.checkpoints.is_open = true;
+        self.checkpoints.awaited = std::mem::take(&mut self.checkpoints.wanted);
         let parts = &self.checkpoints.parts;
         parts
             .send(Part::Begin(number, cut, self.shards.channels.len(), full))

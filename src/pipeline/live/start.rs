@@ -21,23 +21,26 @@ use super::super::failure::Failure;
 use super::super::merger::Merger;
 use super::super::progress::Progress;
 use super::super::shard;
+use super::backup;
 use super::checkpoint::{self, Part};
 use super::handle::{Handle, Shared};
 use super::idempotency::Keys;
 use super::intake::Preparing;
 use super::mark::Mark;
 use super::options::{Options, Silence, StreamOptions};
-use super::output::{Keep, Matches, OutputLog, log_rejected};
+use super::output::{Matches, log_rejected};
+use super::output_log::{Keep, OutputLog};
 use super::owner::{Checkpoints, EventRetention, Owner, Shards, Watched, now};
 use super::recovery::{self, Declared, entries};
 use super::request::Request;
 use super::sinks::{Logs, Sinks, Stop};
+use super::stalls::Stalls;
 use super::status::Status;
 use crate::engine::Engine;
 use crate::event::key::KeyHasher;
 use crate::journal::commit::{GroupCommit, Limits};
 use crate::journal::{self, Journal, JournalError, Opened, Tail};
-use crate::state::{self, SledStore};
+use crate::state::{self, SledStore, StateStore};
 
 /// Steps that may wait for a shard, and pieces of output that may wait to be put into order.
 const QUEUE_LEN: usize = 8;
@@ -100,6 +103,7 @@ impl Live {
         let dir = options.dir.clone();
         fs::create_dir_all(&dir).map_err(|error| StartError::Io(dir.clone(), error))?;
         let lock = lock(&dir)?;
+        backup::clean(&dir).map_err(|error| StartError::Io(dir.clone(), error))?;
         let mut opened = Vec::new();
         let mut open = |name: String| {
             let path = dir.join(&name);
@@ -134,12 +138,13 @@ impl Live {
         let recovery = StartError::Recovery;
         let (store, state) = SledStore::open(&dir.join("state"), state::Options::default())
             .map_err(|error| recovery(Failure::State(error)))?;
+        let store: Arc<dyn StateStore> = Arc::new(store);
         info!("{state}");
         let found = match options.checkpoint_interval {
             Some(_) => {
                 let names = watched.iter().map(|stream| stream.options.name.as_str());
                 let firsts = names.zip(logs.iter().map(Tail::first)).collect();
-                recovery::checkpoint(&store, matches.next(), rejected.next(), &firsts).map_err(recovery)?
+                recovery::checkpoint(&*store, matches.next(), rejected.next(), &firsts).map_err(recovery)?
             }
             None => None,
         };
@@ -152,11 +157,18 @@ impl Live {
         let sinks = Sinks::start(&dir, &options.sinks, &tails)
             .map_err(|refused| StartError::Sink(refused.0, refused.1))?;
         let giving_way = Arc::<Stop>::default();
-        let keep = |bytes, sinks: &[_]| Keep { bytes, sinks: sinks.to_vec(), stop: Arc::clone(&giving_way) };
+        let stalls = Arc::<Stalls>::default();
+        let keep = |name, bytes, sinks: &[_]| Keep {
+            name,
+            bytes,
+            sinks: sinks.to_vec(),
+            stop: Arc::clone(&giving_way),
+            stalls: Arc::clone(&stalls),
+        };
         let (from, from_rejected) = found.as_ref().map_or((0, 0), |at| (at.cut.matches, at.cut.rejected));
-        let kept = keep(options.matches_retain_bytes, &sinks.of_matches);
+        let kept = keep("matches", options.matches_retain_bytes, &sinks.of_matches);
         let matches = OutputLog::new(matches, from, kept).map_err(io)?;
-        let kept = keep(options.rejected_retain_bytes, &sinks.of_rejected);
+        let kept = keep("rejected lines", options.rejected_retain_bytes, &sinks.of_rejected);
         let rejected = OutputLog::new(rejected, from_rejected, kept).map_err(io)?;
         let shadow = Arc::new(found.as_ref().map_or_else(BTreeSet::new, |found| found.shadow(&known)));
 
@@ -211,8 +223,9 @@ impl Live {
         let keys = logs.iter().map(|log| Ok(Arc::new(Keys::of(log, options.idempotency_keys)?)));
         let keys = keys.collect::<Result<_, _>>().map_err(StartError::Journal)?;
         let (checkpointed, done) = bounded(1);
+        let storing = Arc::clone(&store);
         let checkpointing = move || {
-            checkpoint::write(&store, &to_checkpoint, &checkpointed);
+            checkpoint::write(&*storing, &to_checkpoint, &checkpointed);
             Ok(())
         };
         others.push(named("checkpoint", checkpointing).map_err(io)?);
@@ -236,6 +249,11 @@ impl Live {
             rejected: rejected_tail,
             control: control.tail().clone(),
             unwritable: RwLock::new(None),
+            stalls,
+            dir: dir.clone(),
+            logs: names.iter().cloned().zip(logs.iter().cloned()).collect(),
+            store: Arc::clone(&store),
+            backing_up: AtomicBool::new(false),
             sinks: sinks.of_matches.iter().chain(&sinks.of_rejected).cloned().collect(),
         });
         let checkpoints = Checkpoints {
@@ -246,6 +264,8 @@ impl Live {
             begun: now(),
             is_open: false,
             full: found.is_none(),
+            wanted: Vec::new(),
+            awaited: Vec::new(),
         };
         let mut owner = Owner {
             merger,
