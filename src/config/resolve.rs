@@ -99,6 +99,7 @@ fn data(data: &mut Section<'_>) -> Data {
         segment_size: data.within("segment_size", bytes(4 * KIB)..=bytes(4 * GIB), bytes(64 * MIB)),
         matches_retain_bytes: data.within("matches_retain_bytes", any(), bytes(GIB)),
         rejected_retain_bytes: data.within("rejected_retain_bytes", any(), bytes(256 * MIB)),
+        audit_retain_bytes: data.within("audit_retain_bytes", bytes(64 * KIB)..=bytes(GIB), bytes(64 * MIB)),
         idempotency_keys: data.within("idempotency_keys", 0..=100_000_000, 100_000),
     }
 }

@@ -23,6 +23,8 @@ pub enum Failure {
     Decision(Arc<JournalError>),
     /// The checkpoints could not be used.
     State(state::Error),
+    /// Of the named stream, the events before this offset are not kept any more, and nothing else says what came of them.
+    NoCheckpoint(String, u64),
     /// A key of the numbered checkpoint could not be taken.
     Key(u64, Damaged),
     /// An entry of the control log, by its number, that says nothing known; why.
@@ -62,6 +64,10 @@ impl fmt::Display for Failure {
             Failure::Decision(error) => write!(f, "the control log: {error}"),
             Failure::Journal(what, error) => write!(f, "{what}: {error}"),
             Failure::State(error) => error.fmt(f),
+            Failure::NoCheckpoint(stream, first) => write!(
+                f,
+                "the events of `{stream}` before offset {first} are not kept any more, and no whole checkpoint says what came of them (the lines above say what is wrong with each): restore a backup, or move the data directory away to begin anew"
+            ),
             Failure::Key(number, error) => write!(f, "a key of checkpoint {number} cannot be taken: {error}"),
             Failure::ControlEntry(number, why) => write!(
                 f,
@@ -89,7 +95,11 @@ impl std::error::Error for Failure {
             Failure::Decision(error) => Some(&**error),
             Failure::State(error) => Some(error),
             Failure::Key(_, error) => Some(error),
-            Failure::ControlEntry(..) | Failure::Export(..) | Failure::Lost(_) | Failure::Panicked => None,
+            Failure::NoCheckpoint(..)
+            | Failure::ControlEntry(..)
+            | Failure::Export(..)
+            | Failure::Lost(_)
+            | Failure::Panicked => None,
         }
     }
 }

@@ -6,11 +6,15 @@
     reason = "a test that cannot go on fails, and says what it skips"
 )]
 
+mod api_data;
 mod api_patterns;
+mod audit;
+mod backup;
 mod cli;
 mod cold;
 mod config;
 mod conformance;
+mod demo;
 mod differential;
 mod docs;
 mod durable;
@@ -22,6 +26,7 @@ mod generate;
 mod growth;
 mod harness;
 mod journal;
+mod kills;
 mod language;
 mod life;
 mod many;

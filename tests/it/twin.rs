@@ -133,7 +133,7 @@ fn pattern(random: &mut Random, name: &str) -> String {
     let select = random.pick(&["a.n as x", "b.n as y, a.n as x", "a.n as x, count(a) as c"]);
     let from = random.pick(&["", "", "", "from alpha", "from `events`, zeta"]);
     let stages = random.pick(&[
-        "a: a followed by b: b where b.n > a.n",
+        "a: a followed by b: b where n > a.n",
         "a: a next b: b",
         "a: a followed by b: b | c",
         "a{1,3}: a followed by b: c",

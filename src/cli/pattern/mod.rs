@@ -1,7 +1,6 @@
 //! `sequor pattern`: the patterns of a running service, from the command line. Exit status: 0 done, 1 refused, 2 wrong
 //! flags, 69 where the service cannot be reached.
 
-mod client;
 mod local;
 
 use std::io::{self, Write};
@@ -13,8 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use similar::TextDiff;
 
-use super::say;
-use client::{Client, Failed};
+use super::client::{self, Client, Failed, ServiceArgs};
 use local::Files;
 
 /// Arguments of `sequor pattern`.
@@ -24,17 +22,6 @@ pub struct PatternArgs {
     verb: Verb,
     #[command(flatten)]
     service: ServiceArgs,
-}
-
-/// Which service.
-#[derive(Debug, Args)]
-struct ServiceArgs {
-    /// Where the service is
-    #[arg(long, global = true, value_name = "URL", default_value = "http://127.0.0.1:7878")]
-    url: String,
-    /// A file that holds the token to use
-    #[arg(long, global = true, value_name = "FILE")]
-    token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -131,7 +118,7 @@ struct Outcomes {
 
 /// Does what is asked for.
 pub fn run(args: &PatternArgs) -> ExitCode {
-    let done = Client::new(&args.service.url, args.service.token_file.as_deref()).and_then(|client| {
+    client::exit(Client::of(&args.service).and_then(|client| {
         let out = match &args.verb {
             Verb::Apply(apply) => applied(&client, apply)?,
             Verb::Ls => listed(&client)?,
@@ -141,14 +128,7 @@ pub fn run(args: &PatternArgs) -> ExitCode {
             Verb::History { name } => history(&client, name)?,
         };
         shown(&out)
-    });
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failed) => {
-            say(format!("sequor: {failed}"));
-            ExitCode::from(failed.status())
-        }
-    }
+    }))
 }
 
 fn shown(text: &str) -> Result<(), Failed> {

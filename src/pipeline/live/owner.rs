@@ -19,13 +19,13 @@ use super::handle::{Arrival, Shared};
 use super::mark::Mark;
 use super::options::{Silence, StreamOptions};
 use super::output::Reject;
-use super::request::{Action, ChangeRequest, Decided, Expected, Outcome, Refusal, Request, Wish};
+use super::request::{Action, ChangeRequest, Decided, Expected, Outcome, Refusal, Reply, Request, Wish};
 use super::status::{Status, StreamStatus};
 use crate::engine::PatternSet;
 use crate::event::record::StreamSettings;
 use crate::event::{Batch, Timestamp};
 use crate::ingest::RejectedKind;
-use crate::journal::{Journal, NewRecord};
+use crate::journal::{Journal, NewRecord, Retention};
 
 /// How often silence is looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -52,9 +52,21 @@ pub(super) struct Owner {
     pub(super) streams: Vec<Watched>,
     pub(super) checkpoints: Checkpoints,
     pub(super) shared: Arc<Shared>,
+    /// Which patterns posted lines are prepared for.
+    pub(super) epoch: u64,
+    /// The stream that the others wait for, and since when by the wall clock.
+    pub(super) holder: Option<(usize, i64)>,
+    pub(super) retention: EventRetention,
     pub(super) mark: Mark,
     /// Before this, nothing is written that the owner decides by itself.
     pub(super) retry_at: Instant,
+}
+
+/// How much of the event logs is kept.
+pub(super) struct EventRetention {
+    /// Of each stream, beyond what recovery needs.
+    pub(super) bytes: u64,
+    pub(super) time: Duration,
 }
 
 /// When checkpoints are made.
@@ -70,6 +82,10 @@ pub(super) struct Checkpoints {
     pub(super) is_open: bool,
     /// Whether the next one has to hold every key.
     pub(super) full: bool,
+    /// Who wants one that begins from now on.
+    pub(super) wanted: Vec<Reply<u64>>,
+    /// Who waits for the one that has begun.
+    pub(super) awaited: Vec<Reply<u64>>,
 }
 
 /// A stream as the owner watches it.
@@ -135,15 +151,15 @@ impl Owner {
         let nothing = never();
         loop {
             // What is held is bounded: then the channel fills up, and posting is refused.
-            let held: usize = self.streams.iter().flat_map(|s| &s.held).map(|held| held.lines.len()).sum();
+            let held: usize = self.streams.iter().flat_map(|s| &s.held).map(Arrival::bytes).sum();
             let arrivals = if held < INTAKE_BYTES { arrivals } else { &nothing };
             select! {
                 recv(arrivals) -> arrival => {
                     let Ok(arrival) = arrival else { return Ok(()) };
-                    let mut bytes = arrival.lines.len();
+                    let mut bytes = arrival.bytes();
                     self.arrive(arrival)?;
                     while bytes < INTAKE_BYTES && let Ok(arrival) = arrivals.try_recv() {
-                        bytes += arrival.lines.len();
+                        bytes += arrival.bytes();
                         self.arrive(arrival)?;
                     }
                 }
@@ -156,6 +172,14 @@ impl Owner {
                         }
                         reply(self.heartbeat(&stream, time, by));
                     }
+                    Ok(Request::Moment(reply)) => {
+                        // It has all that was answered before it.
+                        for arrival in arrivals.try_iter().take(arrivals.len()) {
+                            self.arrive(arrival)?;
+                        }
+                        reply(self.moment());
+                    }
+                    Ok(Request::Savepoint(reply)) => self.checkpoints.wanted.push(reply),
                     Ok(Request::Stop) | Err(_) => return self.stop(arrivals),
                 },
                 default(TICK) => {}
@@ -163,13 +187,19 @@ impl Owner {
             self.try_again()?;
             self.silence();
             self.go_on()?;
+            self.shared.turned();
             self.checkpoint()?;
+            self.shared.turned();
         }
     }
 
     /// Passes on what may leave, and tells how far everything has come.
     fn go_on(&mut self) -> Result<(), Failure> {
         self.pass_on()?;
+        if self.epoch != self.merger.epoch() {
+            self.epoch = self.merger.epoch();
+            self.shared.preparing.set(self.merger.preparation());
+        }
         self.publish(None);
         Ok(())
     }
@@ -210,7 +240,7 @@ impl Owner {
             self.streams[stream].held.push_back(arrival);
             return Ok(());
         }
-        self.merger.lines(stream, arrival.first, arrival.lines).map_err(Failure::Full)
+        self.merger.decoded(stream, arrival.first, arrival.decoded).map_err(Failure::Full)
     }
 
     /// Makes a stream count that was silent; false where that cannot be written now.
@@ -255,7 +285,7 @@ impl Owner {
                 && self.resumes(stream, first)
                 && let Some(held) = self.streams[stream].held.pop_front()
             {
-                self.merger.lines(stream, held.first, held.lines).map_err(Failure::Full)?;
+                self.merger.decoded(stream, held.first, held.decoded).map_err(Failure::Full)?;
             }
         }
         Ok(())
@@ -283,6 +313,15 @@ impl Owner {
             }
             let idle = Decision::Idle { stream: state.name.clone(), offset: state.next };
             self.decides(idle);
+        }
+    }
+
+    /// Lets go of old events that no start needs.
+    fn retain(&self, needed_from: &BTreeMap<String, u64>) {
+        let EventRetention { bytes, time } = self.retention;
+        let policy = Retention { bytes_max: Some(bytes), keep_since: system_time().checked_sub(time) };
+        for (name, (stream, _)) in &self.shared.streams {
+            self.shared.retain(*stream, policy, needed_from.get(name).copied().unwrap_or(0));
         }
     }
 
@@ -476,8 +515,9 @@ impl Owner {
         while let Ok(done) = self.checkpoints.done.try_recv() {
             self.checkpointed(done);
         }
-        let Checkpoints { interval, begun, is_open, .. } = &self.checkpoints;
-        if *is_open || interval.is_none_or(|interval| begun.elapsed() < interval) {
+        let Checkpoints { interval, begun, is_open, wanted, .. } = &self.checkpoints;
+        let is_due = interval.is_some_and(|interval| begun.elapsed() >= interval);
+        if *is_open || !(is_due || !wanted.is_empty()) {
             return Ok(());
         }
         self.begin_checkpoint()
@@ -485,8 +525,16 @@ impl Owner {
 
     fn checkpointed(&mut self, done: Done) {
         self.checkpoints.is_open = false;
-        // Keys that were given are not given again: after a failure, the next one takes all.
-        self.checkpoints.full |= done == Done::Failed;
+        let made =
+            self.shared.store.latest().filter(|_| done != Done::Failed).map(|manifest| manifest.number);
+        for reply in self.checkpoints.awaited.drain(..) {
+            reply(made.ok_or(Refusal::NoCheckpoint));
+        }
+        match done {
+            Done::Committed(needed_from) => self.retain(&needed_from),
+            // Keys that were given are not given again: after a failure, the next one takes all.
+            Done::Failed => self.checkpoints.full = true,
+        }
     }
 
     fn begin_checkpoint(&mut self) -> Result<(), Failure> {
@@ -515,6 +563,7 @@ impl Owner {
         self.checkpoints.last = number;
         self.checkpoints.begun = now();
         self.checkpoints.is_open = true;
+        self.checkpoints.awaited = std::mem::take(&mut self.checkpoints.wanted);
         let parts = &self.checkpoints.parts;
         parts
             .send(Part::Begin(number, cut, self.shards.channels.len(), full))
@@ -576,6 +625,10 @@ impl Owner {
     }
 
     fn publish(&mut self, failure: Option<String>) {
+        let holder = self.merger.ingest().holder();
+        if holder != self.holder.map(|(stream, _)| stream) {
+            self.holder = holder.map(|stream| (stream, wall_clock()));
+        }
         let mut status = Status {
             frontier: self.merger.ingest().frontier(),
             waiting: self.merger.ingest().waiting(),
@@ -585,11 +638,14 @@ impl Owner {
             taken: self.merger.streams().iter().map(|stream| (stream.name.clone(), stream.next)).collect(),
             registry: Arc::clone(&self.registry),
             streams: BTreeMap::new(),
+            holder: self.holder.map(|(stream, since)| (self.merger.streams()[stream].name.clone(), since)),
         };
         self.mark.note(&status);
         // A stream that is not set any more is none for those who look.
         for number in (0..self.streams.len()).filter(|&number| self.streams[number].is_wanted) {
-            let watermark = self.merger.ingest().watermark_of(number);
+            let ingest = self.merger.ingest();
+            let watermark = ingest.watermark_of(number);
+            let (late, bound_for_99_9) = (ingest.late_of(number), ingest.bound_for(number, 0.999));
             let stream = &self.merger.streams()[number];
             let told = StreamStatus {
                 taken: stream.next,
@@ -597,6 +653,10 @@ impl Owner {
                 is_idle: stream.is_idle,
                 events: stream.counts.events,
                 dead_letters: stream.counts.dead_letters,
+                late,
+                silence: self.streams[number].options.silence,
+                out_of_orderness: self.streams[number].options.declaration.out_of_orderness,
+                bound_for_99_9,
             };
             status.streams.insert(stream.name.clone(), told);
         }
@@ -612,8 +672,15 @@ pub(super) fn now() -> Instant {
     Instant::now()
 }
 
-#[expect(clippy::disallowed_methods, reason = "it tells people when something was; nothing depends on it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the control log tells people when it was, and retention is by the clock; no output depends on it"
+)]
+fn system_time() -> SystemTime {
+    SystemTime::now()
+}
+
 pub(super) fn wall_clock() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = system_time().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,6 +1,7 @@
 //! What is read again at a start: the control log as a whole, and of each event log what had not left.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::sync::Arc;
 
 use tracing::{info, warn};
@@ -84,11 +85,13 @@ pub(super) struct Found {
     pub(super) cut: Cut,
 }
 
-/// The newest checkpoint that is whole and that the logs of output reach to.
+/// The newest checkpoint that is whole, that the logs of output reach to, and after which all events are kept: `firsts`
+/// says from where on, by stream. None: everything is read from the beginning.
 pub(super) fn checkpoint(
     store: &dyn StateStore,
     matches: u64,
     rejected: u64,
+    firsts: &BTreeMap<&str, u64>,
 ) -> Result<Option<Found>, Failure> {
     let candidates = store.candidates();
     for (place, manifest) in candidates.iter().enumerate() {
@@ -99,6 +102,12 @@ pub(super) fn checkpoint(
         };
         if cut.matches > matches || cut.rejected > rejected {
             warn!(number, "a checkpoint is ahead of the logs of output");
+            continue;
+        }
+        let is_kept =
+            |(stream, first): (&&str, &u64)| cut.streams.get(*stream).map_or(0, |at| at.from) >= *first;
+        if !firsts.iter().all(is_kept) {
+            warn!(number, "a checkpoint is older than the events that are kept");
             continue;
         }
         // Only once it is known to be whole it is taken: a part of it is worth nothing, and all may be more than there is
@@ -114,6 +123,9 @@ pub(super) fn checkpoint(
             }
             Err(error) => warn!(number, %error, "a checkpoint is damaged"),
         }
+    }
+    if let Some((stream, first)) = firsts.iter().find(|(_, first)| **first > 0) {
+        return Err(Failure::NoCheckpoint((*stream).to_owned(), *first));
     }
     if !candidates.is_empty() {
         store.resume(None).map_err(Failure::State)?;
@@ -234,10 +246,8 @@ impl Owner {
         for name in names.iter().filter(|name| !declared.contains_key(*name)) {
             self.merger.set_idle(name, true);
         }
-        let from = |stream: usize| match found {
-            Some(found) => found.cut.streams.get(&self.merger.streams()[stream].name).map_or(0, |at| at.from),
-            None => logs[stream].first(),
-        };
+        let known = |stream: usize| found?.cut.streams.get(&self.merger.streams()[stream].name);
+        let from = |stream: usize| known(stream).map_or(0, |at| at.from);
         let readers: Result<Vec<Reader>, _> =
             logs.iter().enumerate().map(|(stream, log)| log.reader(from(stream))).collect();
         let mut readers = readers.map_err(|error| Failure::Journal("an event log", error))?;
@@ -257,9 +267,7 @@ impl Owner {
                     self.merger.lines(stream, record.first, record.body).map_err(Failure::Full)?;
                 }
                 (record, offset) => {
-                    let arrival =
-                        |record: Record| Arrival { stream, first: record.first, lines: record.body };
-                    untaken.extend(record.map(arrival));
+                    untaken.extend(record.map(|record| (stream, record)));
                     if offset.is_some() {
                         self.merger.set_idle(&names[stream], true);
                     }
@@ -268,13 +276,13 @@ impl Owner {
             }
             self.pass_on()?;
         }
-        for first in untaken {
-            let stream = first.stream;
-            self.arrive(first)?;
-            for record in readers[stream].by_ref() {
-                let record = record.map_err(|error| Failure::Journal("an event log", error))?;
-                lines += u64::from(record.count);
-                self.merger.lines(stream, record.first, record.body).map_err(Failure::Full)?;
+        for (stream, first) in untaken {
+            for record in iter::once(Ok(first)).chain(readers[stream].by_ref()) {
+                let Record { first, count, body, .. } =
+                    record.map_err(|error| Failure::Journal("an event log", error))?;
+                lines += u64::from(count);
+                let decoded = self.merger.decode(stream, body);
+                self.arrive(Arrival { stream, first, decoded })?;
                 self.pass_on()?;
             }
         }
