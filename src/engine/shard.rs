@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::changed::{Given, Giver};
 use super::deadlines::{Deadline, Deadlines};
+use super::inspect::Inspect;
 use super::life::Life;
 use super::matched::{Kind, MatchSink, MatchView, Order};
 use super::matcher::{Closing, Matcher, Restoring};
@@ -240,6 +241,29 @@ impl Engine {
     /// Takes the end of all inputs: time is without end, and every deadline passes.
     pub fn finish(&mut self, sink: &mut impl MatchSink) {
         self.advance(Timestamp::MAX, sink);
+    }
+
+    /// The patterns that it runs.
+    pub(super) fn set(&self) -> &PatternSet {
+        &self.set
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn hasher(&self) -> &KeyHasher {
+        &self.hasher
+    }
+
+    /// The states of a pattern.
+    pub(super) fn table(&self, pattern: u32) -> &Table {
+        &self.tables[self.set.patterns[pattern as usize].shape as usize]
+    }
+
+    /// The keys of a pattern, to be looked at.
+    pub(super) fn inspected(&self, pattern: u32) -> &dyn Inspect {
+        self.runners[pattern as usize].inspected()
     }
 
     /// What was counted so far.
