@@ -7,6 +7,7 @@ mod edge;
 mod events;
 mod extract;
 mod health;
+mod inside;
 mod matches;
 pub mod openapi;
 mod patterns;
@@ -74,6 +75,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(events::post))
         .routes(routes!(streams::watermark))
         .merge(patterns::routes())
+        .merge(inside::routes())
         .routes(routes!(matches::list))
         .routes(routes!(control_log::get))
         .routes(routes!(sinks::list))

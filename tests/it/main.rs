@@ -20,6 +20,7 @@ mod failures;
 mod generate;
 mod growth;
 mod harness;
+mod inside;
 mod journal;
 mod language;
 mod life;

@@ -40,6 +40,10 @@ pub(super) struct Shared {
     /// Why nothing can be written at the moment, where it cannot.
     pub(super) unwritable: RwLock<Option<String>>,
     pub(super) sinks: Vec<Arc<Progress>>,
+    /// How many shards there are.
+    pub(super) shards: usize,
+    /// Who looks inside does so alone.
+    pub(super) looking: tokio::sync::Mutex<()>,
 }
 
 /// Durable lines on their way to the owner.
@@ -150,7 +154,7 @@ impl Handle {
             match refused.into_inner() {
                 Request::Change(_, reply) => reply(Err(Refusal::Stopping)),
                 Request::Heartbeat(_, _, _, reply) => reply(Err(Refusal::Stopping)),
-                Request::Stop => {}
+                Request::Look(_) | Request::Stop => {}
             }
         }
     }

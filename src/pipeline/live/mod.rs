@@ -7,6 +7,7 @@
 
 mod checkpoint;
 mod handle;
+mod look;
 mod mark;
 mod options;
 mod output;
@@ -21,6 +22,7 @@ pub(crate) use mark::Marked;
 pub(crate) use recovery::{Declared, entries, idle};
 
 pub use handle::{Appended, Handle, NotAppended};
+pub use look::{HeldPage, Unanswered, VersionCost};
 pub use options::{Options, Silence, SinkOptions, StreamOptions};
 pub use request::{Action, ChangeRequest, Decided, Expected, NewProperties, Outcome, Refusal, Wish};
 pub use sinks::SinkStatus;

@@ -153,6 +153,14 @@ impl Owner {
                         }
                         reply(self.heartbeat(&stream, time, by));
                     }
+                    Ok(Request::Look(with)) => {
+                        // What was answered before it is seen.
+                        for arrival in arrivals.try_iter().take(arrivals.len()) {
+                            self.arrive(arrival)?;
+                        }
+                        self.go_on()?;
+                        self.shards.tell(&Step::Look(with))?;
+                    }
                     Ok(Request::Stop) | Err(_) => return self.stop(arrivals),
                 },
                 default(TICK) => {}

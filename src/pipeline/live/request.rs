@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::super::decision::{Budgets, OldState, Properties};
 use super::super::registry::Registry;
-use crate::engine::Differs;
+use crate::engine::{Differs, Engine};
 use crate::event::Timestamp;
 use crate::journal::JournalError;
 
@@ -19,6 +19,8 @@ pub(super) enum Request {
     Change(Wish, Reply<Decided>),
     /// To take that time has come so far in a stream.
     Heartbeat(String, Timestamp, String, Reply<Option<Timestamp>>),
+    /// To look at what the shards hold.
+    Look(Arc<dyn Fn(&Engine) + Send + Sync>),
     /// To stop.
     Stop,
 }

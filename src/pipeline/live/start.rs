@@ -23,6 +23,7 @@ use super::super::progress::Progress;
 use super::super::shard;
 use super::checkpoint::{self, Needed, Part};
 use super::handle::{Handle, Shared};
+use super::look;
 use super::mark::Mark;
 use super::options::{Options, Silence, StreamOptions};
 use super::output::{Keep, Matches, OutputLog, log_rejected};
@@ -181,7 +182,7 @@ impl Live {
             to_shards.push(to_shard);
             from_shards.push(from_shard);
             let run = move || {
-                shard::run(engine, &steps, &pieces);
+                shard::run(engine, &steps, &pieces, Some(look::nanos));
                 Ok(())
             };
             others.push(named("shard", run).map_err(io)?);
@@ -229,6 +230,8 @@ impl Live {
             rejected: rejected_tail,
             control: control.tail().clone(),
             unwritable: RwLock::new(None),
+            shards,
+            looking: tokio::sync::Mutex::new(()),
             sinks: sinks.of_matches.iter().chain(&sinks.of_rejected).cloned().collect(),
         });
         let checkpoints = Checkpoints {
