@@ -203,6 +203,44 @@ fn keys_are_listed_page_by_page_and_by_what_holds_them() {
 }
 
 #[test]
+fn many_keys_are_gathered_in_parts_and_weighed_by_some() {
+    const KEYS: u64 = 40_000;
+    let service = Service::start(PROMPT);
+    service.post("/v1/patterns", "pattern p key by k match a: a followed by b: b within 1h").ok();
+    send(&service, &(0..KEYS).map(|key| json!({ "type": "a", "ts": 1000, "k": key })).collect::<Vec<_>>());
+    reach(&service, 1000);
+    let cost = &items(service.get("/v1/patterns/p/cost"))[0];
+    assert_eq!(
+        (&cost["keys"], &cost["partial_matches"], &cost["is_estimate"]),
+        (&json!(KEYS), &json!(KEYS), &json!(true))
+    );
+    // The events are alike, but for the length of a number.
+    let a_key = cost["bytes"].as_u64().unwrap() / KEYS;
+    assert!((30..100).contains(&a_key), "{a_key} bytes");
+
+    let mut seen = std::collections::BTreeSet::new();
+    let mut cursor = String::new();
+    // While keys come and go that are asked for or not, all others are seen once.
+    let mut time = 1000;
+    loop {
+        let page = service.get(&format!("/v1/patterns/p/partial-matches?limit=1000{cursor}")).ok().json();
+        for item in page["items"].as_array().unwrap() {
+            let key = item["key"]["k"].as_u64().unwrap();
+            assert!(seen.insert(key) || key >= KEYS, "{key} twice");
+        }
+        let Some(next) = page["next"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+        time += 1;
+        let events = |kind, keys: std::ops::Range<u64>| {
+            keys.map(move |key| json!({ "type": kind, "ts": time, "k": key })).collect::<Vec<_>>()
+        };
+        let from = KEYS + time as u64 * 100;
+        send(&service, &[events("a", from..from + 100), events("b", from - 100..from - 50)].concat());
+    }
+    assert_eq!(seen.range(..KEYS).count() as u64, KEYS);
+}
+
+#[test]
 fn versions_are_told_apart_and_what_is_wrong_is_said() {
     let service = Service::start(PROMPT);
     let text = |key: &str| format!("pattern p key by {key} match a: a followed by b: b within 1h");
