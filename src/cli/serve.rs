@@ -73,6 +73,7 @@ fn serve(settings: &Settings, live: &Live) -> io::Result<()> {
         body_bytes: settings.server.max_body.0 as usize,
         line_bytes: settings.server.max_line.0 as usize,
         pattern_bytes: settings.server.max_pattern_text.0 as usize,
+        sse_clients: settings.server.max_sse_clients,
         request_time: settings.server.request_timeout,
     };
     let guard = Guard {
@@ -86,6 +87,8 @@ fn serve(settings: &Settings, live: &Live) -> io::Result<()> {
     let done = runtime.block_on(async {
         // Whoever reads that it listens may ask it to stop at once.
         let told = told_to_stop(live.handle().clone())?;
+        // Or to read its certificate again: from here on, SIGHUP does not kill.
+        let _hangup = certificate.as_ref().map(|_| signal(SignalKind::hangup())).transpose()?;
         let listener = tokio::net::TcpListener::bind(settings.server.listen).await?;
         let address = listener.local_addr()?;
         let mut out = io::stdout();
@@ -108,10 +111,12 @@ fn options(settings: &Settings) -> Result<Options, String> {
         max_buffered_events: settings.engine.max_buffered_events,
         max_patterns: settings.engine.max_patterns,
         segment_bytes: settings.data.segment_size.0,
+        idempotency_keys: settings.data.idempotency_keys,
+        retain_bytes: settings.data.retain_bytes.0,
+        retain_time: settings.data.retain_time,
         matches_retain_bytes: settings.data.matches_retain_bytes.0,
         rejected_retain_bytes: settings.data.rejected_retain_bytes.0,
-        // A start from a checkpoint does not give the same output in every case yet: until it does, starts read the logs.
-        checkpoint_interval: None,
+        checkpoint_interval: Some(settings.data.checkpoint_interval),
         sinks: settings.sinks.iter().map(sink).collect::<Result<_, _>>()?,
     })
 }
@@ -157,5 +162,6 @@ fn told_to_stop(live: Handle) -> io::Result<impl Future<Output = ()>> {
             _ = terminated.recv() => {}
             () = live.ended() => {}
         }
+        live.leave();
     })
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::set::{Compiled, PatternSet};
+use crate::event::TimeSpan;
 use crate::pattern::plan::Plan;
 
 /// Fewer holes than this are left as they are.
@@ -91,6 +92,20 @@ impl PatternSet {
         set
     }
 
+    /// The set in which a pattern gives one match per key in a length of event time, or every match again.
+    pub fn suppress(&self, number: u32, within: Option<TimeSpan>) -> PatternSet {
+        let mut set = self.clone();
+        if set.suppressed(number) != within {
+            set.change(number, |pattern| pattern.suppress = within);
+        }
+        set
+    }
+
+    /// In which length of event time a pattern gives one match per key.
+    pub fn suppressed(&self, number: u32) -> Option<TimeSpan> {
+        self.patterns.get(number as usize)?.suppress
+    }
+
     /// The set without a pattern: what it holds is dropped.
     pub fn without(&self, number: u32) -> PatternSet {
         let mut set = self.clone();
@@ -149,7 +164,9 @@ impl PatternSet {
         for &number in &self.by_rank {
             let old = &self.patterns[number as usize];
             let new = set.add(Arc::clone(&old.plan), old.version);
-            set.change(new, |pattern| (pattern.life, pattern.home) = (old.life, old.home));
+            set.change(new, |pattern| {
+                (pattern.life, pattern.home, pattern.suppress) = (old.life, old.home, old.suppress);
+            });
         }
         set.finish();
         set

@@ -32,6 +32,7 @@ mod payload;
 mod route;
 mod runner;
 mod saved;
+mod sent;
 mod set;
 mod sets;
 mod shard;

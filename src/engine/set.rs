@@ -72,6 +72,8 @@ pub(crate) struct Compiled {
     pub(crate) within: Option<Within>,
     pub(crate) skip: Skip,
     pub(crate) emit_timeouts: bool,
+    /// After a match, those of its key do not leave for so long.
+    pub(crate) suppress: Option<TimeSpan>,
     /// Names of the stages in the order of the text.
     pub(crate) stages: Vec<String>,
     /// The conditions, each once.
@@ -179,6 +181,12 @@ impl PatternSet {
         self.routes.add(number, &pattern, &needs);
         self.patterns.push(Arc::new(pattern));
         number
+    }
+
+    /// The shard of those patterns of a name that have no key, as a number; none: there is none of this name.
+    pub(super) fn home(&self, name: &str) -> Option<u32> {
+        let first = self.patterns.get(*self.by_rank.get(self.rank(name, 0))? as usize)?;
+        (first.plan.name == name).then_some(first.home)
     }
 
     /// How many patterns come before one of this name and version.
@@ -296,6 +304,7 @@ impl Compiled {
             within: plan.within,
             skip: plan.skip,
             emit_timeouts: plan.emit_timeouts,
+            suppress: None,
             stages: plan.stages.iter().map(|s| s.name.clone()).collect(),
             streams: streams
                 .iter()

@@ -16,7 +16,8 @@ use super::matched::{Kind, MatchSink, MatchView, Order};
 use super::matcher::{Closing, Matcher, Restoring};
 use super::route::Route;
 use super::runner::{Found, Scratch};
-use super::saved::{Damaged, Loader, hash_of_name};
+use super::saved::{Damaged, Loader, hash_of_name, put_name};
+use super::sent::{Sent, put_sent, sent_of};
 use super::set::{Compiled, PatternSet};
 use super::sorter::Sorter;
 use super::store::{NONE, Store};
@@ -44,6 +45,8 @@ pub struct Counters {
     pub matches: u64,
     /// Timeouts found.
     pub timeouts: u64,
+    /// Matches and timeouts that did not leave because their key had had one.
+    pub suppressed: u64,
     /// Comparisons and functions that met values of kinds that do not go together.
     pub type_errors: u64,
     /// By pattern: events that lacked its key. Counted by the first shard alone.
@@ -62,12 +65,17 @@ pub struct SavedKey {
 /// What a key of a pattern holds.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyState<'a> {
-    /// The pattern's number.
+    /// The pattern's number; [`KeyState::SENT`] for what suppression knows of a key, whichever the pattern.
     pub pattern: u32,
     /// What names the key: equal where keys are the same by `==`, empty for a pattern without key.
     pub key: &'a [u8],
     /// The encoded state; none: it holds nothing any more.
     pub state: Option<&'a [u8]>,
+}
+
+impl KeyState<'_> {
+    /// What suppression knows has no number: it goes by names.
+    pub const SENT: u32 = u32::MAX;
 }
 
 /// What is needed besides the keys to go on after a restart: the same in all shards.
@@ -109,6 +117,9 @@ pub struct Engine {
     found: Vec<Found>,
     sorter: Sorter,
     counters: Counters,
+    sent: Sent,
+    /// A buffer.
+    key_name: Vec<u8>,
     /// By route: events without its key since the set was installed.
     without_key: Vec<u64>,
     type_errors: Cell<u64>,
@@ -137,6 +148,8 @@ impl Engine {
             found: Vec::new(),
             sorter: Sorter::default(),
             counters: Counters::default(),
+            sent: Sent::default(),
+            key_name: Vec::new(),
             without_key: Vec::new(),
             type_errors: Cell::new(0),
             costs: Costs::default(),
@@ -168,6 +181,7 @@ impl Engine {
         let gone = self.runners.iter_mut().enumerate().filter(|(number, _)| removed(*number));
         gone.for_each(|(_, runner)| runner.clear(&mut self.store));
         self.costs.resize(set.patterns.len());
+        self.sent.keep(|name| set.home(name).is_some());
         self.scratch.truths.grow(set.predicates.len());
         self.store.set_fields(set.kept_fields);
         self.deadlines.grow(&set.windows);
@@ -184,6 +198,7 @@ impl Engine {
         (self.sequence, self.moment, self.type_errors) = (old.sequence, old.moment, old.type_errors.clone());
         let without_key = old.without_key();
         self.counters = std::mem::take(&mut old.counters);
+        self.sent = std::mem::take(&mut old.sent);
         let number = |of: &Arc<Compiled>| match of.life {
             Life::Removed => None,
             _ => self.set.number(&of.plan.name, of.version),
@@ -298,7 +313,8 @@ impl Engine {
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
         let without_key = self.without_key();
-        Counters { type_errors: self.type_errors.get(), without_key, ..self.counters }
+        let suppressed = self.sent.suppressed();
+        Counters { type_errors: self.type_errors.get(), without_key, suppressed, ..self.counters }
     }
 
     fn without_key(&self) -> Vec<u64> {
@@ -384,12 +400,20 @@ impl Engine {
             runner.give(all, &mut giver);
             name = giver.name;
         }
+        self.sent.give(all, |pattern, key, until| {
+            let state = until.map(|until| until.0.to_le_bytes());
+            let state = state.as_ref().map(|bytes| bytes.as_slice());
+            take(KeyState { pattern: KeyState::SENT, key: &put_sent(pattern, key), state });
+        });
     }
 
     /// Takes a key that an engine of the same patterns gave, in whatever number of shards. False: it is another shard's.
     /// Comes after [`Engine::resume`], and [`Engine::restored`] after the last one.
     pub fn restore(&mut self, key: KeyState<'_>) -> Result<bool, Damaged> {
         let KeyState { pattern, key: name, state } = key;
+        if pattern == KeyState::SENT {
+            return self.restore_sent(name, state);
+        }
         let compiled = self.set.patterns.get(pattern as usize).filter(|known| known.life != Life::Removed);
         let compiled = compiled.ok_or(Damaged { at: 0, expected: "a pattern that is there" })?;
         let slots = &self.set.schema().keys[compiled.key];
@@ -401,6 +425,24 @@ impl Engine {
         let restoring = Restoring { set: &self.set, hasher: &self.hasher, table, given };
         let runner = &mut self.runners[pattern as usize];
         runner.load(state, &mut self.loader, restoring, &mut self.deadlines, &mut self.store)?;
+        Ok(true)
+    }
+
+    /// The same for what suppression knows. What is known of patterns that are gone is everybody's, and left out.
+    fn restore_sent(&mut self, key: &[u8], state: Option<&[u8]>) -> Result<bool, Damaged> {
+        let (pattern, name) = sent_of(key)?;
+        let Some(home) = self.set.home(pattern) else { return Ok(true) };
+        // How many fields the key has is the version's matter, but names are of one number of fields only.
+        let hash = |fields| hash_of_name(name, fields, &self.hasher).ok();
+        let shard = match (1..=name.len()).find_map(hash) {
+            Some(hash) => hash >> 32,
+            None => u64::from(home),
+        };
+        let (Some(state), true) = (state, shard % self.shards == self.shard) else {
+            return Ok(shard % self.shards == self.shard);
+        };
+        let until = state.try_into().map_err(|_| Damaged { at: 0, expected: "a time of 8 bytes" })?;
+        self.sent.restore(pattern, name, Timestamp(i64::from_le_bytes(until)))?;
         Ok(true)
     }
 
@@ -600,6 +642,14 @@ impl Engine {
                     Some((row, _)) => row.head.position,
                     None => self.store.position(path[0].0),
                 };
+                if let Some(within) = pattern.suppress {
+                    self.key_name.clear();
+                    let row = self.store.row(path[0].0);
+                    put_name(&row, &self.set.schema().keys[pattern.key], &mut self.key_name);
+                    if !self.sent.passes(&pattern.plan.name, &self.key_name, time, time.plus(within)) {
+                        return;
+                    }
+                }
                 *count += 1;
                 let view = MatchView {
                     pattern,

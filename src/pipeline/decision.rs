@@ -169,9 +169,36 @@ pub struct Properties {
     /// For people and for choosing.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// It gives one match per key in this length of event time; the others are counted and dropped.
+    #[serde(skip_serializing_if = "Option::is_none", with = "span")]
+    pub suppress: Option<TimeSpan>,
     /// Its own budgets, instead of those of the settings.
     #[serde(skip_serializing_if = "Budgets::is_empty")]
     pub limits: Budgets,
+}
+
+/// A length of time as the language writes it.
+pub(crate) mod span {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use crate::event::TimeSpan;
+    use crate::event::time::duration_of;
+
+    pub(crate) fn serialize<S: Serializer>(span: &Option<TimeSpan>, to: S) -> Result<S::Ok, S::Error> {
+        match span {
+            Some(span) => to.collect_str(span),
+            None => to.serialize_none(),
+        }
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TimeSpan>, D::Error> {
+        let text = Option::<String>::deserialize(from)?;
+        let span = text.map(|text| duration_of(&text)).transpose().map_err(serde::de::Error::custom)?;
+        if span.is_some_and(|span| span.0 <= 0) {
+            return Err(serde::de::Error::custom("`suppress` is a length of time above 0, as in 10m"));
+        }
+        Ok(span)
+    }
 }
 
 /// Budgets of one pattern. What is not said is as the settings say.

@@ -6,6 +6,7 @@
     reason = "a test that cannot go on fails, and says what it skips"
 )]
 
+mod api_data;
 mod api_patterns;
 mod cli;
 mod config;
@@ -22,6 +23,7 @@ mod growth;
 mod harness;
 mod inside;
 mod journal;
+mod kills;
 mod language;
 mod life;
 mod looking;
@@ -40,6 +42,7 @@ mod sets;
 mod sinks;
 mod state;
 mod stepwise;
+mod suppress;
 mod tidy;
 mod twin;
 mod webhooks;

@@ -22,7 +22,7 @@ pub struct Rule {
 pub enum Scope {
     /// Nothing: scopes make no difference.
     None,
-    /// The stream that the path names.
+    /// The stream that the path names, or that a dead letter is of.
     Stream,
     /// The pattern that the path or the body names.
     Pattern,
@@ -48,7 +48,9 @@ const fn edit(method: &'static str, path: &'static str) -> Rule {
 pub const RULES: &[Rule] = &[
     open("/livez"),
     open("/readyz"),
+    read("/metrics"),
     read("/v1/streams"),
+    read("/v1/streams/{stream}"),
     ingest("/v1/streams/{stream}/events"),
     ingest("/v1/streams/{stream}/watermark"),
     read("/v1/patterns"),
@@ -66,6 +68,9 @@ pub const RULES: &[Rule] = &[
     edit("POST", "/v1/patterns:apply"),
     edit("POST", "/v1/patterns:check"),
     read("/v1/matches"),
+    read("/v1/matches/stream"),
+    read("/v1/dead-letters"),
+    ingest("/v1/dead-letters/{sequence}/redrive"),
     read("/v1/control-log"),
     read("/v1/sinks"),
 ];

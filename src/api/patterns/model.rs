@@ -6,8 +6,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::problem::Place;
-use crate::event::Timestamp;
-use crate::pipeline::decision::{Budgets, OldState};
+use crate::event::{TimeSpan, Timestamp};
+use crate::pipeline::decision::{Budgets, OldState, span};
 use crate::pipeline::live::{Action, Decided};
 use crate::pipeline::registry::{Pattern, Registry, Standing, Version};
 
@@ -27,6 +27,10 @@ pub(super) struct Shown {
     shadow: bool,
     /// Whether it begins no partial match.
     paused: bool,
+    /// It gives one match per key in this length of event time; null: every match.
+    #[serde(with = "span")]
+    #[schema(value_type = Option<String>)]
+    suppress: Option<TimeSpan>,
     limits: Budgets,
     /// What its ETag has in quotes.
     pub(super) revision: u64,
@@ -48,6 +52,7 @@ impl Shown {
             labels: pattern.properties.labels.clone(),
             shadow: pattern.properties.shadow,
             paused: pattern.properties.paused,
+            suppress: pattern.properties.suppress,
             limits: pattern.properties.limits.clone(),
             revision: pattern.revision,
             created_at: version.at,

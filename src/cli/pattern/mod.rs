@@ -270,6 +270,9 @@ fn partial_matches(client: &Client, name: &str, key: Option<&str>, limit: u32) -
         ]
     };
     let rows = found["items"].as_array().into_iter().flatten().map(row).collect();
+    if !found["next"].is_null() {
+        say("sequor: there are more than these: `--limit` (up to 1000) or `--key` shows others");
+    }
     Ok(table(&["KEY", "VERSION", "SINCE", "DEADLINE", "MATCHED", "WAITS FOR"], rows))
 }
 

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 use serde::{Deserialize, Serialize};
 use tracing::{debug, warn};
 
+use super::super::merger::Was;
 use crate::engine::{Engine, KeyState, Progress};
 use crate::event::Timestamp;
 use crate::ingest::Resume;
@@ -18,6 +19,9 @@ use crate::state::{Entry, StateStore, Writer};
 
 /// Keys that a shard hands over together, in bytes about.
 const PART_BYTES: usize = 1 << 20;
+
+/// What suppression knows has this in the place of a pattern's id.
+pub(super) const SENT: u64 = u64::MAX;
 
 /// Where everything stood at a checkpoint: with the keys, all that a start needs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -47,7 +51,8 @@ pub(super) struct Installed {
     pub(super) id: u64,
     pub(super) name: String,
     pub(super) version: u64,
-    pub(super) is_retired: bool,
+    #[serde(flatten)]
+    pub(super) was: Was,
 }
 
 /// What comes to the thread that writes checkpoints.
@@ -93,7 +98,7 @@ pub(super) fn give(number: u64, ids: Arc<[u64]>, full: bool, to: Sender<Part>) -
         let (mut part, mut bytes) = (Vec::new(), 0);
         engine.changes(full, |KeyState { pattern, key, state }| {
             bytes += key.len() + state.map_or(0, <[u8]>::len);
-            let pattern = ids.get(pattern as usize).copied().unwrap_or(u64::MAX);
+            let pattern = ids.get(pattern as usize).copied().unwrap_or(SENT);
             part.push(Saved { pattern, key: key.to_vec(), state: state.map(<[u8]>::to_vec) });
             if bytes >= PART_BYTES {
                 bytes = 0;

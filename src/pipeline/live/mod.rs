@@ -7,6 +7,8 @@
 
 mod checkpoint;
 mod handle;
+mod idempotency;
+mod intake;
 mod look;
 mod mark;
 mod options;
@@ -22,6 +24,8 @@ pub(crate) use mark::Marked;
 pub(crate) use recovery::{Declared, entries, idle};
 
 pub use handle::{Appended, Handle, NotAppended};
+pub use intake::Intake;
+pub(super) use intake::Preparation;
 pub use look::{HeldPage, Unanswered, VersionCost};
 pub use options::{Options, Silence, SinkOptions, StreamOptions};
 pub use request::{Action, ChangeRequest, Decided, Expected, NewProperties, Outcome, Refusal, Wish};

@@ -4,14 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, never, select};
 
 use super::super::decision::{Change, Decision, Entry, OldState, Properties, StreamDeclaration, What};
 use super::super::failure::Failure;
-use super::super::merger::{Merger, Taker, plan_of};
+use super::super::merger::{Merger, Taker, Was, plan_of};
 use super::super::registry::{Pattern, Registry};
 use super::super::shard::{Cut, Step};
 use super::checkpoint::{self, Cut as Checkpoint, Done, Installed, Part};
@@ -25,10 +25,13 @@ use crate::engine::PatternSet;
 use crate::event::record::StreamSettings;
 use crate::event::{Batch, Timestamp};
 use crate::ingest::RejectedKind;
-use crate::journal::{Journal, NewRecord};
+use crate::journal::{Journal, NewRecord, Retention};
 
 /// How often silence is looked at.
 const TICK: Duration = Duration::from_millis(20);
+
+/// How often is looked for events that need not be kept any more.
+const RETAIN_EVERY: Duration = Duration::from_secs(10);
 
 /// How long the last checkpoint is waited for.
 const LAST_CHECKPOINT: Duration = Duration::from_secs(60);
@@ -52,9 +55,25 @@ pub(super) struct Owner {
     pub(super) streams: Vec<Watched>,
     pub(super) checkpoints: Checkpoints,
     pub(super) shared: Arc<Shared>,
+    /// Which patterns posted lines are prepared for.
+    pub(super) epoch: u64,
+    /// The stream that the others wait for, and since when by the wall clock.
+    pub(super) holder: Option<(usize, i64)>,
+    pub(super) retention: EventRetention,
     pub(super) mark: Mark,
     /// Before this, nothing is written that the owner decides by itself.
     pub(super) retry_at: Instant,
+}
+
+/// How much of the event logs is kept.
+pub(super) struct EventRetention {
+    /// Of each stream, beyond what recovery needs.
+    pub(super) bytes: u64,
+    pub(super) time: Duration,
+    /// By stream, from where on recovery needs its log; none: from its beginning on.
+    pub(super) needed_from: Arc<Mutex<Option<BTreeMap<String, u64>>>>,
+    /// When that was looked at.
+    pub(super) looked: Instant,
 }
 
 /// When checkpoints are made.
@@ -132,15 +151,15 @@ impl Owner {
         let nothing = never();
         loop {
             // What is held is bounded: then the channel fills up, and posting is refused.
-            let held: usize = self.streams.iter().flat_map(|s| &s.held).map(|held| held.lines.len()).sum();
+            let held: usize = self.streams.iter().flat_map(|s| &s.held).map(Arrival::bytes).sum();
             let arrivals = if held < INTAKE_BYTES { arrivals } else { &nothing };
             select! {
                 recv(arrivals) -> arrival => {
                     let Ok(arrival) = arrival else { return Ok(()) };
-                    let mut bytes = arrival.lines.len();
+                    let mut bytes = arrival.bytes();
                     self.arrive(arrival)?;
                     while bytes < INTAKE_BYTES && let Ok(arrival) = arrivals.try_recv() {
-                        bytes += arrival.lines.len();
+                        bytes += arrival.bytes();
                         self.arrive(arrival)?;
                     }
                 }
@@ -168,16 +187,29 @@ impl Owner {
             self.try_again()?;
             self.silence();
             self.go_on()?;
+            self.retain();
+            self.shared.turned();
             self.checkpoint()?;
+            self.retain();
+            self.shared.turned();
         }
     }
 
-    /// Passes on what may leave.
-    pub(super) fn go_on(&mut self) -> Result<(), Failure> {
-        self.merger.run(&mut self.shards)?;
-        self.pass_rejected()?;
+    /// Passes on what may leave, and tells how far everything has come.
+    fn go_on(&mut self) -> Result<(), Failure> {
+        self.pass_on()?;
         self.publish(None);
         Ok(())
+    }
+
+    /// Passes on what may leave. In recovery nobody is told: how far it has come does not yet fit the decisions.
+    pub(super) fn pass_on(&mut self) -> Result<(), Failure> {
+        self.merger.run(&mut self.shards)?;
+        if self.epoch != self.merger.epoch() {
+            self.epoch = self.merger.epoch();
+            self.shared.preparing.set(self.merger.preparation());
+        }
+        self.pass_rejected()
     }
 
     /// Takes note of how streams are to be read from now on, where that has changed.
@@ -210,7 +242,7 @@ impl Owner {
             self.streams[stream].held.push_back(arrival);
             return Ok(());
         }
-        self.merger.lines(stream, arrival.first, arrival.lines).map_err(Failure::Full)
+        self.merger.decoded(stream, arrival.first, arrival.decoded).map_err(Failure::Full)
     }
 
     /// Makes a stream count that was silent; false where that cannot be written now.
@@ -255,7 +287,7 @@ impl Owner {
                 && self.resumes(stream, first)
                 && let Some(held) = self.streams[stream].held.pop_front()
             {
-                self.merger.lines(stream, held.first, held.lines).map_err(Failure::Full)?;
+                self.merger.decoded(stream, held.first, held.decoded).map_err(Failure::Full)?;
             }
         }
         Ok(())
@@ -283,6 +315,21 @@ impl Owner {
             }
             let idle = Decision::Idle { stream: state.name.clone(), offset: state.next };
             self.decides(idle);
+        }
+    }
+
+    /// Lets go of old events that recovery does not need.
+    fn retain(&mut self) {
+        let EventRetention { bytes, time, needed_from, looked } = &mut self.retention;
+        if looked.elapsed() < RETAIN_EVERY {
+            return;
+        }
+        *looked = now();
+        let policy = Retention { bytes_max: Some(*bytes), keep_since: system_time().checked_sub(*time) };
+        let needed_from = needed_from.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(needed_from) = &*needed_from else { return };
+        for (name, (stream, _)) in &self.shared.streams {
+            self.shared.retain(*stream, policy, needed_from.get(name).copied().unwrap_or(0));
         }
     }
 
@@ -498,7 +545,8 @@ impl Owner {
         for (number, name, version, is_retired) in set.installed() {
             let id = self.registry.version(name, version).map_or(u64::MAX, |version| version.id);
             ids[number as usize] = id;
-            versions.push(Installed { id, name: name.to_owned(), version, is_retired });
+            let was = Was { is_retired, suppress: set.suppressed(number) };
+            versions.push(Installed { id, name: name.to_owned(), version, was });
         }
         let cut = Checkpoint {
             frontier: None,
@@ -575,6 +623,10 @@ impl Owner {
     }
 
     fn publish(&mut self, failure: Option<String>) {
+        let holder = self.merger.ingest().holder();
+        if holder != self.holder.map(|(stream, _)| stream) {
+            self.holder = holder.map(|stream| (stream, wall_clock()));
+        }
         let mut status = Status {
             frontier: self.merger.ingest().frontier(),
             waiting: self.merger.ingest().waiting(),
@@ -584,11 +636,14 @@ impl Owner {
             taken: self.merger.streams().iter().map(|stream| (stream.name.clone(), stream.next)).collect(),
             registry: Arc::clone(&self.registry),
             streams: BTreeMap::new(),
+            holder: self.holder.map(|(stream, since)| (self.merger.streams()[stream].name.clone(), since)),
         };
         self.mark.note(&status);
         // A stream that is not set any more is none for those who look.
         for number in (0..self.streams.len()).filter(|&number| self.streams[number].is_wanted) {
-            let watermark = self.merger.ingest().watermark_of(number);
+            let ingest = self.merger.ingest();
+            let watermark = ingest.watermark_of(number);
+            let (late, bound_for_99_9) = (ingest.late_of(number), ingest.bound_for(number, 0.999));
             let stream = &self.merger.streams()[number];
             let told = StreamStatus {
                 taken: stream.next,
@@ -596,6 +651,10 @@ impl Owner {
                 is_idle: stream.is_idle,
                 events: stream.counts.events,
                 dead_letters: stream.counts.dead_letters,
+                late,
+                silence: self.streams[number].options.silence,
+                out_of_orderness: self.streams[number].options.declaration.out_of_orderness,
+                bound_for_99_9,
             };
             status.streams.insert(stream.name.clone(), told);
         }
@@ -611,8 +670,15 @@ pub(super) fn now() -> Instant {
     Instant::now()
 }
 
-#[expect(clippy::disallowed_methods, reason = "it tells people when something was; nothing depends on it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the control log tells people when it was, and retention is by the clock; no output depends on it"
+)]
+fn system_time() -> SystemTime {
+    SystemTime::now()
+}
+
 pub(super) fn wall_clock() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = system_time().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,15 +1,16 @@
 //! What is read again at a start: the control log as a whole, and of each event log what had not left.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::sync::Arc;
 
 use tracing::{info, warn};
 
 use super::super::decision::{Decision, Entry, StreamDeclaration, What};
 use super::super::failure::Failure;
-use super::super::merger::plan_of;
+use super::super::merger::{Was, plan_of};
 use super::super::registry::Registry;
-use super::checkpoint::{Cut, Installed, Saved};
+use super::checkpoint::{Cut, Installed, SENT, Saved};
 use super::handle::Arrival;
 use super::owner::Owner;
 use crate::engine::{Engine, KeyState, PatternSet};
@@ -130,7 +131,8 @@ impl Found {
     pub(super) fn restore(&self, set: &PatternSet, engines: &mut [Engine]) -> Result<(), Failure> {
         let number =
             |installed: &Installed| Some((installed.id, set.number(&installed.name, installed.version)?));
-        let numbers: BTreeMap<u64, u32> = self.cut.versions.iter().filter_map(number).collect();
+        let sent = (SENT, KeyState::SENT);
+        let numbers: BTreeMap<u64, u32> = self.cut.versions.iter().filter_map(number).chain([sent]).collect();
         for engine in engines.iter_mut() {
             engine.resume(&self.cut.engine);
         }
@@ -153,10 +155,10 @@ impl Found {
     }
 
     /// The versions that were installed, as plans.
-    pub(super) fn versions(&self, registry: &Registry) -> Vec<(Plan, u64, bool)> {
+    pub(super) fn versions(&self, registry: &Registry) -> Vec<(Plan, u64, Was)> {
         let installed = |installed: &Installed| {
             let version = registry.version(&installed.name, installed.version)?;
-            Some((plan_of(&version.source, &installed.name)?, installed.version, installed.is_retired))
+            Some((plan_of(&version.source, &installed.name)?, installed.version, installed.was))
         };
         self.cut.versions.iter().filter_map(installed).collect()
     }
@@ -248,28 +250,26 @@ impl Owner {
                     self.merger.lines(stream, record.first, record.body).map_err(Failure::Full)?;
                 }
                 (record, offset) => {
-                    let arrival =
-                        |record: Record| Arrival { stream, first: record.first, lines: record.body };
-                    untaken.extend(record.map(arrival));
+                    untaken.extend(record.map(|record| (stream, record)));
                     if offset.is_some() {
                         self.merger.set_idle(&names[stream], true);
                     }
                     open.swap_remove(place);
                 }
             }
-            self.go_on()?;
+            self.pass_on()?;
         }
-        for first in untaken {
-            let stream = first.stream;
-            self.arrive(first)?;
-            for record in readers[stream].by_ref() {
-                let record = record.map_err(|error| Failure::Journal("an event log", error))?;
-                lines += u64::from(record.count);
-                self.merger.lines(stream, record.first, record.body).map_err(Failure::Full)?;
-                self.go_on()?;
+        for (stream, first) in untaken {
+            for record in iter::once(Ok(first)).chain(readers[stream].by_ref()) {
+                let Record { first, count, body, .. } =
+                    record.map_err(|error| Failure::Journal("an event log", error))?;
+                lines += u64::from(count);
+                let decoded = self.merger.decode(stream, body);
+                self.arrive(Arrival { stream, first, decoded })?;
+                self.pass_on()?;
             }
         }
-        self.go_on()?;
+        self.pass_on()?;
         Ok(lines)
     }
 }

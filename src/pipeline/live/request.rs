@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::super::decision::{Budgets, OldState, Properties};
 use super::super::registry::Registry;
 use crate::engine::{Differs, Engine};
-use crate::event::Timestamp;
+use crate::event::{TimeSpan, Timestamp};
 use crate::journal::JournalError;
 
 /// A wish that the owner decides about.
@@ -90,6 +90,8 @@ pub struct NewProperties {
     pub shadow: Option<bool>,
     /// All its labels.
     pub labels: Option<BTreeMap<String, String>>,
+    /// Within which length of time it gives one match per key; `Some(None)`: it gives all.
+    pub suppress: Option<Option<TimeSpan>>,
     /// All its own budgets.
     pub limits: Option<Budgets>,
 }
@@ -101,6 +103,7 @@ impl NewProperties {
             paused: self.paused.unwrap_or(before.paused),
             shadow: self.shadow.unwrap_or(before.shadow),
             labels: self.labels.unwrap_or(before.labels),
+            suppress: self.suppress.unwrap_or(before.suppress),
             limits: self.limits.unwrap_or(before.limits),
         }
     }

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -23,18 +23,18 @@ use super::super::progress::Progress;
 use super::super::shard;
 use super::checkpoint::{self, Needed, Part};
 use super::handle::{Handle, Shared};
+use super::idempotency::Keys;
+use super::intake::Preparing;
 use super::look;
 use super::mark::Mark;
 use super::options::{Options, Silence, StreamOptions};
 use super::output::{Keep, Matches, OutputLog, log_rejected};
-use super::owner::{Checkpoints, Owner, Shards, Watched, now};
+use super::owner::{Checkpoints, EventRetention, Owner, Shards, Watched, now};
 use super::recovery::{self, Declared, entries};
 use super::request::Request;
 use super::sinks::{Logs, Sinks, Stop};
 use super::status::Status;
 use crate::engine::Engine;
-use crate::event::Schema;
-use crate::event::decode::Decoder;
 use crate::event::key::KeyHasher;
 use crate::journal::commit::{GroupCommit, Limits};
 use crate::journal::{self, Journal, JournalError, Opened};
@@ -188,16 +188,14 @@ impl Live {
             others.push(named("shard", run).map_err(io)?);
         }
         let told = parts.clone();
+        let matched = Arc::new(Notify::new());
+        let waiting = Arc::clone(&matched);
         let collecting = move || {
             let at_barrier = move |number, next| _ = told.send(Part::Matches(number, next));
-            let mut matches = Matches::new(matches, shadow, Box::new(at_barrier));
+            let mut matches = Matches::new(matches, shadow, Box::new(at_barrier), waiting);
             collect(&from_shards, &mut matches, &Progress::default())
         };
         others.push(named("collect", collecting).map_err(io)?);
-        let checks = watched
-            .iter()
-            .map(|stream| Decoder::new(&Schema::default(), &stream.options.declaration.settings()))
-            .collect();
         let (rejects, from_owner) = bounded(ARRIVALS_LEN);
         let told = parts.clone();
         let rejecting = move || {
@@ -207,8 +205,14 @@ impl Live {
         others.push(named("rejected", rejecting).map_err(io)?);
 
         let events = GroupCommit::start("events", journals, Limits::default()).map_err(io)?;
+        let keys = logs.iter().map(|log| Ok(Arc::new(Keys::of(log, options.idempotency_keys)?)));
+        let keys = keys.collect::<Result<_, _>>().map_err(StartError::Journal)?;
         let (checkpointed, done) = bounded(1);
-        let needed: Needed = Box::new(|_| {});
+        let needed_from = Arc::new(Mutex::new(None));
+        let told = Arc::clone(&needed_from);
+        let needed: Needed = Box::new(move |from| {
+            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(from.clone());
+        });
         let checkpointing = move || {
             checkpoint::write(&store, &to_checkpoint, &checkpointed, &needed);
             Ok(())
@@ -220,9 +224,13 @@ impl Live {
         let shared = Arc::new(Shared {
             events: events.submitter(),
             streams: places,
-            checks,
+            keys,
+            preparing: Preparing::new(merger.preparation()),
             has_ended: AtomicBool::new(false),
             ended: Notify::new(),
+            is_leaving: AtomicBool::new(false),
+            turns: Mutex::new(now()),
+            matched,
             arrivals,
             requests,
             status: RwLock::new(Arc::new(Status::default())),
@@ -253,6 +261,14 @@ impl Live {
             streams: watched,
             checkpoints,
             shared: Arc::clone(&shared),
+            epoch: 0,
+            holder: None,
+            retention: EventRetention {
+                bytes: options.retain_bytes,
+                time: options.retain_time,
+                needed_from,
+                looked: now(),
+            },
             mark: Mark::new(&dir),
             retry_at: now(),
         };
