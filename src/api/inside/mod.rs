@@ -17,10 +17,10 @@ use utoipa_axum::routes;
 use self::model::{Costs, Holders, PartialMatches, Words};
 use super::Api;
 use super::extract::{Named, Parameters};
+use super::page::{a_hundred, check_limit};
 use super::problem::Problem;
-use crate::engine::name_of_key;
 use crate::event::Value;
-use crate::pipeline::live::{HeldPage, Refusal};
+use crate::pipeline::live::{AskedKey, HeldPage, Refusal};
 use crate::pipeline::registry::Registry;
 
 /// The routes.
@@ -28,16 +28,13 @@ pub(super) fn routes() -> OpenApiRouter<Api> {
     OpenApiRouter::new().routes(routes!(partial_matches)).routes(routes!(cost)).routes(routes!(holders))
 }
 
-fn a_hundred() -> usize {
-    100
-}
-
 /// Which partial matches are wanted.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 struct Wanted {
-    /// Of this key only: a text as it is, or a JSON array with the values of the key's fields, as in `["eu",42]`.
+    /// Of this key only: a text as it is, or the values of the key's fields as JSON, `["eu",42]` or
+    /// `{"region":"eu","host":42}`.
     #[serde(default)]
     key: Option<String>,
     /// How many at most.
@@ -83,17 +80,17 @@ async fn partial_matches(
     Named(name): Named<String>,
     Parameters(wanted): Parameters<Wanted>,
 ) -> Result<axum::Json<PartialMatches>, Problem> {
-    let limit = within_limit(wanted.limit)?;
+    check_limit(wanted.limit)?;
     let registry = &api.0.live.status().registry;
     let last = words_of(registry, &name, None)?;
     let key = wanted.key.as_deref().map(key_of).transpose()?;
     let (page, next) = match key {
-        Some((key, fields)) => {
+        Some(key) => {
             let skip = wanted.cursor.as_deref().map_or(Some(0), |cursor| cursor.parse().ok());
             let skip: u64 = skip.ok_or_else(no_cursor)?;
-            let page = api.0.live.held_of(&name, key, skip, limit).await?;
+            let page = api.0.live.held_of(&name, key.clone(), skip, wanted.limit).await?;
             if page.keys.is_empty() {
-                last.takes_key(&name, fields)?;
+                last.takes_key(&name, &key)?;
             }
             let shown: usize = page.keys.iter().map(|key| key.items.len()).sum();
             let next = page.is_more.then(|| (skip.saturating_add(shown as u64)).to_string());
@@ -101,7 +98,7 @@ async fn partial_matches(
         }
         None => {
             let after = wanted.cursor.map(|cursor| URL_SAFE_NO_PAD.decode(cursor)).transpose();
-            let page = api.0.live.held(&name, after.map_err(|_| no_cursor())?, limit).await?;
+            let page = api.0.live.held(&name, after.map_err(|_| no_cursor())?, wanted.limit).await?;
             let next = page.last.as_ref().filter(|_| page.is_more).map(|last| URL_SAFE_NO_PAD.encode(last));
             (page, next)
         }
@@ -116,8 +113,8 @@ async fn partial_matches(
     path = "/v1/keys/{key}",
     tag = "patterns",
     params(
-        ("key" = String, Path, description = "a text as it is, or a JSON array with the values of the key's fields, as \
-            in `[\"eu\",42]`; `[]` is that of patterns without a key"),
+        ("key" = String, Path, description = "a text as it is, or the values of the key's fields as JSON: `[\"eu\",42]`, or \
+            `{\"region\":\"eu\",\"host\":42}` for the patterns with these fields; `[]` is the key of patterns without one"),
         Listing
     ),
     responses(
@@ -131,15 +128,15 @@ async fn holders(
     Named(key): Named<String>,
     Parameters(wanted): Parameters<Listing>,
 ) -> Result<axum::Json<Holders>, Problem> {
-    let limit = within_limit(wanted.limit)?;
-    let (key, _) = key_of(&key)?;
+    check_limit(wanted.limit)?;
+    let key = key_of(&key)?;
     let after = wanted.cursor.map(|cursor| {
         let (version, name) = cursor.split_once('.')?;
         let name = String::from_utf8(URL_SAFE_NO_PAD.decode(name).ok()?).ok()?;
         Some((name, version.parse().ok()?))
     });
     let after = after.map(|after| after.ok_or_else(no_cursor)).transpose()?;
-    let page = api.0.live.holders(key, after, limit).await?;
+    let page = api.0.live.holders(key, after, wanted.limit).await?;
     let last = page.keys.last().filter(|_| page.is_more);
     let next = last.map(|last| format!("{}.{}", last.version, URL_SAFE_NO_PAD.encode(&last.pattern)));
     Ok(axum::Json(Holders::new(page, next)))
@@ -167,10 +164,6 @@ async fn cost(State(api): State<Api>, Named(name): Named<String>) -> Result<axum
     Ok(axum::Json(Costs::new(api.0.live.cost(&name).await?)))
 }
 
-fn within_limit(limit: usize) -> Result<usize, Problem> {
-    if (1..=1000).contains(&limit) { Ok(limit) } else { Err(invalid("`limit` is 1 to 1000")) }
-}
-
 fn no_cursor() -> Problem {
     invalid("`cursor` is no `next` of such a list")
 }
@@ -179,26 +172,36 @@ fn invalid(detail: impl Into<String>) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, "invalid-parameter", detail)
 }
 
-/// What names a key that stands in a URL, and how many fields it has.
-fn key_of(text: &str) -> Result<(Vec<u8>, usize), Problem> {
-    let form = "a key is a text, or a JSON array with a text, a number, true or false for each of its fields, as in \
-                `[\"eu\",42]`";
-    let values: Vec<Json> = match text.starts_with('[') {
-        true => serde_json::from_str(text).map_err(|error| invalid(format!("{form}: {error}")))?,
-        false => vec![text.into()],
+/// A key that stands in a URL.
+fn key_of(text: &str) -> Result<AskedKey, Problem> {
+    let form = "a key is a text, or JSON with a text, a number, true or false for each field: `[\"eu\",42]` or \
+                `{\"region\":\"eu\",\"host\":42}`";
+    let wrong = |error: serde_json::Error| invalid(format!("{form}: {error}"));
+    let value = |value: Json| {
+        Some(match value {
+            Json::Bool(value) => Value::Bool(value),
+            Json::String(value) => Value::Str(value.into()),
+            Json::Number(number) => match (number.as_i64(), number.as_u64()) {
+                (Some(value), _) => Value::Int(value),
+                (None, Some(value)) => Value::UInt(value),
+                (None, None) => Value::Float(number.as_f64()?),
+            },
+            _ => return None,
+        })
     };
-    let value = |value: &Json| match value {
-        Json::Bool(value) => Value::Bool(*value),
-        Json::String(value) => Value::Str(value.clone().into()),
-        Json::Number(number) => match (number.as_i64(), number.as_u64()) {
-            (Some(value), _) => Value::Int(value),
-            (None, Some(value)) => Value::UInt(value),
-            (None, None) => number.as_f64().map_or(Value::Null, Value::Float),
-        },
-        _ => Value::Null,
+    let key = match text.as_bytes().first() {
+        Some(b'[') => {
+            let values: Vec<Json> = serde_json::from_str(text).map_err(wrong)?;
+            values.into_iter().map(value).collect::<Option<_>>().map(AskedKey::Values)
+        }
+        Some(b'{') => {
+            let values: BTreeMap<String, Json> = serde_json::from_str(text).map_err(wrong)?;
+            let fields = values.into_iter().map(|(name, of)| Some((name, value(of)?)));
+            fields.collect::<Option<_>>().map(AskedKey::Fields)
+        }
+        _ => Some(AskedKey::Values(vec![Value::Str(text.to_owned().into())])),
     };
-    let name = name_of_key(&values.iter().map(value).collect::<Vec<_>>());
-    name.map(|name| (name, values.len())).ok_or_else(|| invalid(form))
+    key.ok_or_else(|| invalid(form))
 }
 
 /// The words of a version of a pattern, or of its last one.

@@ -12,7 +12,7 @@ use crate::engine::{Awaited, HeldEvent, HeldKey, PartialMatch, Wait};
 use crate::event::{Timestamp, Value};
 use crate::pattern::ast::LinkKind;
 use crate::pattern::{Limits, compile};
-use crate::pipeline::live::{HeldPage, VersionCost};
+use crate::pipeline::live::{AskedKey, HeldPage, VersionCost};
 
 /// The largest number that every reader of JSON takes as it is.
 const COUNT_MAX: u64 = (1 << 53) - 1;
@@ -67,16 +67,13 @@ impl Words {
         }
     }
 
-    /// Refuses a key with another number of values.
-    pub(super) fn takes_key(&self, name: &str, values: usize) -> Result<(), Problem> {
-        if values == self.key.len() {
-            return Ok(());
+    /// Refuses a key with other fields.
+    pub(super) fn takes_key(&self, name: &str, key: &AskedKey) -> Result<(), Problem> {
+        match self.key.as_slice() {
+            fields if key.name(fields).is_some() => Ok(()),
+            [] => Err(invalid(format!("`{name}` has no key: leave `key` out"))),
+            fields => Err(invalid(format!("the key of `{name}` is ({})", fields.join(", ")))),
         }
-        let fields = match self.key.as_slice() {
-            [] => String::from("has no key: leave `key` out"),
-            key => format!("has a key of {} ({}), not of {values}", key.len(), key.join(", ")),
-        };
-        Err(invalid(format!("`{name}` {fields}")))
     }
 
     fn name(&self, stage: usize) -> String {

@@ -69,7 +69,7 @@ enum Verb {
     PartialMatches {
         /// Its name
         name: String,
-        /// Of this key only: a text, or a JSON array with the values of the key's fields
+        /// Of this key only: a text, or the values of its fields as JSON: an array or an object
         #[arg(long)]
         key: Option<String>,
         /// How many at most

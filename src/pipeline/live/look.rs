@@ -2,7 +2,7 @@
 //! each shard answers between two batches. Nobody waits for who asks: one question is asked at a time, each holds a
 //! shard for a moment only, and what comes too late is dropped.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -13,7 +13,9 @@ use tokio::time::timeout;
 
 use super::handle::Handle;
 use super::request::Request;
-use crate::engine::{Cost, Engine, HeldKey, Page, Part, Weight};
+use crate::engine::{Cost, Engine, HeldKey, Page, Part, Weight, name_of_key};
+use crate::event::Value;
+use crate::pattern::plan::Plan;
 
 /// How long an answer may take.
 const ANSWER_TIME: Duration = Duration::from_secs(10);
@@ -52,6 +54,33 @@ impl fmt::Display for Unanswered {
 
 impl std::error::Error for Unanswered {}
 
+/// A key as it is asked for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum AskedKey {
+    /// The values of its fields, in the order of the pattern.
+    Values(Vec<Value<'static>>),
+    /// The values by the names of the fields.
+    Fields(BTreeMap<String, Value<'static>>),
+}
+
+impl AskedKey {
+    /// What names it where keys have these fields; none where they are others, or a value is no key's.
+    pub fn name(&self, fields: &[String]) -> Option<Vec<u8>> {
+        match self {
+            AskedKey::Values(values) => name_of_key(values).filter(|_| values.len() == fields.len()),
+            AskedKey::Fields(values) => {
+                let in_order = fields.iter().map(|field| values.get(field).cloned());
+                let in_order: Vec<Value<'_>> = in_order.collect::<Option<_>>()?;
+                name_of_key(&in_order).filter(|_| values.len() == fields.len())
+            }
+        }
+    }
+
+    fn name_in(&self, plan: &Plan) -> Option<Vec<u8>> {
+        self.name(&plan.key.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+}
+
 /// What keys hold, as far as it was asked for.
 #[derive(Debug, Default)]
 pub struct HeldPage {
@@ -89,13 +118,16 @@ impl Handle {
     pub async fn held_of(
         &self,
         pattern: &str,
-        key: Vec<u8>,
+        key: AskedKey,
         skip: u64,
         take: usize,
     ) -> Result<HeldPage, Unanswered> {
         let _alone = self.alone().await?;
         let pattern = pattern.to_owned();
-        let looked = move |engine: &Engine| held(engine, &pattern, &key, skip, take, &mut { ANSWER_BYTES });
+        let looked = move |engine: &Engine| {
+            let name = |plan: &Plan| key.name_in(plan);
+            held(engine, &pattern, name, skip, take, &mut { ANSWER_BYTES })
+        };
         let keys: Vec<HeldKey> = self.of_shards(looked).await?.into_iter().flatten().collect();
         let count = keys.iter().fold(0, |sum: u64, key| sum.saturating_add(key.count));
         let page = HeldPage { keys, ..HeldPage::default() };
@@ -116,7 +148,9 @@ impl Handle {
         let (pattern, asked) = (pattern.to_owned(), Arc::clone(&names));
         let looked = move |engine: &Engine| {
             let mut bytes = ANSWER_BYTES;
-            let of = |name: &Vec<u8>| held(engine, &pattern, name, 0, OF_A_KEY.min(take), &mut bytes);
+            let of = |name: &Vec<u8>| {
+                held(engine, &pattern, |_| Some(name.clone()), 0, OF_A_KEY.min(take), &mut bytes)
+            };
             asked.iter().take(take).flat_map(of).collect::<Vec<HeldKey>>()
         };
         let mut keys: Vec<HeldKey> = self.of_shards(looked).await?.into_iter().flatten().collect();
@@ -176,14 +210,16 @@ impl Handle {
     /// The patterns that hold something of a key, by name and version, behind one; without their partial matches.
     pub async fn holders(
         &self,
-        key: Vec<u8>,
+        key: AskedKey,
         after: Option<(String, u64)>,
         take: usize,
     ) -> Result<HeldPage, Unanswered> {
         let _alone = self.alone().await?;
         let none = Page { skip: 0, take: 0, bytes: ANSWER_BYTES };
         let looked = move |engine: &Engine| {
-            let held = engine.patterns().filter_map(|number| engine.held_of(number, &key, none));
+            let held = engine
+                .patterns()
+                .filter_map(|number| engine.held_of(number, &key.name_in(engine.plan(number))?, none));
             let after = after.as_ref().map(|(name, version)| (name.as_str(), *version));
             let held =
                 held.filter(|held| after.is_none_or(|after| (held.pattern.as_str(), held.version) > after));
@@ -273,7 +309,7 @@ impl Handle {
 fn held(
     engine: &Engine,
     pattern: &str,
-    key: &[u8],
+    key: impl Fn(&Plan) -> Option<Vec<u8>>,
     skip: u64,
     take: usize,
     bytes: &mut usize,
@@ -282,7 +318,8 @@ fn held(
     let mut found = Vec::new();
     for (number, _) in engine.versions(pattern) {
         let page = Page { skip, take: left, bytes: *bytes };
-        let Some(held) = engine.held_of(number, key, page) else { continue };
+        let name = key(engine.plan(number));
+        let Some(held) = name.and_then(|name| engine.held_of(number, &name, page)) else { continue };
         let events = held.items.iter().flat_map(|item| &item.events);
         *bytes = bytes.saturating_sub(events.map(|event| event.json.len().max(1)).sum());
         skip = skip.saturating_sub(held.count);

@@ -26,7 +26,7 @@ pub(crate) use recovery::{Declared, entries, idle};
 pub use handle::{Appended, Handle, NotAppended};
 pub use intake::Intake;
 pub(super) use intake::Preparation;
-pub use look::{HeldPage, Unanswered, VersionCost};
+pub use look::{AskedKey, HeldPage, Unanswered, VersionCost};
 pub use options::{Options, Silence, SinkOptions, StreamOptions};
 pub use request::{Action, ChangeRequest, Decided, Expected, NewProperties, Outcome, Refusal, Wish};
 pub use sinks::SinkStatus;
