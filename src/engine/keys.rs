@@ -80,6 +80,12 @@ impl Keys {
         self.part(found.part as usize).places[found.at as usize].held
     }
 
+    /// All keys: the part of the hash, and what each holds.
+    pub(crate) fn hashes(&self) -> impl Iterator<Item = (u32, u32)> {
+        let places = self.parts.iter().chain([&self.one]).flat_map(|part| &part.places);
+        places.filter(|key| key.held != NONE).map(|key| (key.tag.hash(), key.held))
+    }
+
     /// Sets what a key holds.
     #[inline]
     pub(crate) fn set(&mut self, found: Found, held: u32) {

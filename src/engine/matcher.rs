@@ -3,6 +3,7 @@
 use super::changed::{Given, Giver};
 use super::deadlines::Deadlines;
 use super::groups::GroupRunner;
+use super::inspect::Inspect;
 use super::key_state::KeyState;
 use super::runner::{Found, Runner, Scratch};
 use super::saved::{Damaged, Loader, put_name};
@@ -84,6 +85,15 @@ impl Matcher {
             Matcher::Runs(runner) => runner.clear(store),
             Matcher::Sets(runner) => runner.clear(store),
             Matcher::Groups(runner) => runner.clear(store),
+        }
+    }
+
+    /// Its keys, to be looked at.
+    pub(crate) fn inspected(&self) -> &dyn Inspect {
+        match self {
+            Matcher::Runs(runner) => runner,
+            Matcher::Sets(runner) => &**runner,
+            Matcher::Groups(runner) => &**runner,
         }
     }
 

@@ -7,6 +7,7 @@
 //! what conditions ask of earlier events; `runner` moves one pattern by one event, and closes its windows at
 //! `deadlines`; `skip` decides which complete matches are taken; `sets` and `groups` are other stores and runners for
 //! patterns whose partial matches would be too many, and `matcher` stands for any of them; `saved` is a key as bytes, `changed` which keys have to be given away;
+//! `cost` is what patterns cost, `inspect` looks into all of it from outside;
 //! [`Engine`] is one shard of it all, `sorter` its order of output; [`MatchView`] is what comes out.
 //!
 //! Not here: which events are late, in which order they come, where they come from and where matches go.
@@ -14,10 +15,12 @@
 mod carried;
 mod changed;
 mod condition;
+mod cost;
 mod deadlines;
 mod gate;
 mod groups;
 mod index;
+mod inspect;
 mod key_state;
 mod keys;
 mod life;
@@ -40,6 +43,8 @@ mod store;
 mod table;
 mod truths;
 
+pub use cost::{Clock, Cost};
+pub use inspect::{Awaited, HeldEvent, HeldKey, Page, Part, PartialMatch, Wait, Weight, name_of_key};
 pub use life::{Differs, Life};
 pub use matched::{Kind, MatchSink, MatchView, Order};
 pub use saved::Damaged;

@@ -1,5 +1,7 @@
 //! One pattern at work in one shard: moves the partial matches of a key by an event, and closes them at deadlines.
 
+mod inspect;
+
 use super::changed::{Changes, Giver, Tag};
 use super::deadlines::Deadlines;
 use super::key_state::{KeyState, Visit, Waiting};

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::changed::{Given, Giver};
+use super::cost::{Clock, Cost, Costs};
 use super::deadlines::{Deadline, Deadlines};
+use super::inspect::Inspect;
 use super::life::Life;
 use super::matched::{Kind, MatchSink, MatchView, Order};
 use super::matcher::{Closing, Matcher, Restoring};
@@ -121,6 +123,7 @@ pub struct Engine {
     /// By route: events without its key since the set was installed.
     without_key: Vec<u64>,
     type_errors: Cell<u64>,
+    costs: Costs,
 }
 
 impl Engine {
@@ -149,6 +152,7 @@ impl Engine {
             key_name: Vec::new(),
             without_key: Vec::new(),
             type_errors: Cell::new(0),
+            costs: Costs::default(),
             set: Arc::clone(&set),
         };
         engine.install(set);
@@ -176,6 +180,7 @@ impl Engine {
         let removed = |number: usize| set.patterns[number].life == Life::Removed;
         let gone = self.runners.iter_mut().enumerate().filter(|(number, _)| removed(*number));
         gone.for_each(|(_, runner)| runner.clear(&mut self.store));
+        self.costs.resize(set.patterns.len());
         self.sent.keep(|name| set.home(name).is_some());
         self.scratch.truths.grow(set.predicates.len());
         self.store.set_fields(set.kept_fields);
@@ -203,6 +208,11 @@ impl Engine {
         for (number, count) in numbers.iter().zip(without_key) {
             if let Some(number) = number {
                 self.counters.without_key[*number as usize] += count;
+            }
+        }
+        for (old_number, number) in (0..).zip(&numbers) {
+            if let Some(number) = number {
+                self.costs.set(*number, old.costs.of(old_number));
             }
         }
         for key in &mut saved {
@@ -255,6 +265,49 @@ impl Engine {
     /// Takes the end of all inputs: time is without end, and every deadline passes.
     pub fn finish(&mut self, sink: &mut impl MatchSink) {
         self.advance(Timestamp::MAX, sink);
+    }
+
+    /// Does something with a clock at hand, that tells how long patterns take.
+    pub fn timed<T>(&mut self, clock: Clock, with: impl FnOnce(&mut Engine) -> T) -> T {
+        self.costs.time(Some(clock));
+        let begun = clock();
+        let done = with(self);
+        self.costs.took(clock().saturating_sub(begun));
+        self.costs.time(None);
+        done
+    }
+
+    /// How many nanoseconds were timed, whatever they were for.
+    pub fn timed_nanos(&self) -> u64 {
+        self.costs.total()
+    }
+
+    /// What a pattern has cost in this shard.
+    pub fn cost_of(&self, pattern: u32) -> Cost {
+        self.costs.of(pattern)
+    }
+
+    /// The patterns that it runs.
+    pub(super) fn set(&self) -> &PatternSet {
+        &self.set
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn hasher(&self) -> &KeyHasher {
+        &self.hasher
+    }
+
+    /// The states of a pattern.
+    pub(super) fn table(&self, pattern: u32) -> &Table {
+        &self.tables[self.set.patterns[pattern as usize].shape as usize]
+    }
+
+    /// The keys of a pattern, to be looked at.
+    pub(super) fn inspected(&self, pattern: u32) -> &dyn Inspect {
+        self.runners[pattern as usize].inspected()
     }
 
     /// What was counted so far.
@@ -510,7 +563,10 @@ impl Engine {
                 let shape = pattern.shape as usize;
                 let table = &mut self.tables[shape];
                 let (scratch, store) = (&mut self.scratch, &mut self.store);
-                if runner.event(&event, &key, table, scratch, store, &mut self.found) {
+                self.costs.event(number);
+                let opens = runner.event(&event, &key, table, scratch, store, &mut self.found);
+                self.costs.end(number);
+                if opens {
                     let window = set.patterns[number as usize].window;
                     self.deadlines.push(window, number, event.kept.get(), row.head.time, sequence);
                 }
@@ -556,7 +612,9 @@ impl Engine {
                 self.warmed_closings -= 1;
                 let table = &self.tables[pattern.shape as usize];
                 let (scratch, store) = (&mut self.scratch, &mut self.store);
+                self.costs.begin();
                 self.runners[number as usize].close(&closing, begun, table, scratch, store, &mut self.found);
+                self.costs.end(number);
             }
             for number in self.scratch.closed.drain(..) {
                 self.runners[number as usize].release(&mut self.store);
@@ -577,6 +635,8 @@ impl Engine {
                 Kind::Match => &mut self.counters.matches,
                 Kind::Timeout => &mut self.counters.timeouts,
             };
+            let before = *count;
+            self.costs.begin();
             let mut give = |path: &[(u32, u32)]| {
                 let position = match event {
                     Some((row, _)) => row.head.position,
@@ -609,6 +669,8 @@ impl Engine {
                 }
                 _ => give(&self.sorter.paths[item.from..item.to]),
             }
+            self.costs.end(number);
+            self.costs.found(number, kind, *count - before);
         }
         for found in self.found.drain(..) {
             self.store.release(found.node);

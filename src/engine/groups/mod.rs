@@ -10,6 +10,7 @@
 //! `pattern::nfa::storage` says for which patterns.
 
 mod history;
+mod inspect;
 mod rankings;
 mod saved;
 mod starts;

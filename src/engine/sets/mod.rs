@@ -7,6 +7,7 @@
 
 mod enumerate;
 mod heap;
+mod inspect;
 mod saved;
 
 use hashbrown::HashTable;

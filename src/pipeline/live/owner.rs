@@ -163,20 +163,19 @@ impl Owner {
                 recv(requests) -> request => match request {
                     Ok(Request::Change(wish, reply)) => reply(self.change(wish)),
                     Ok(Request::Heartbeat(stream, time, by, reply)) => {
-                        // It is about what comes after all that was answered before it.
-                        for arrival in arrivals.try_iter().take(arrivals.len()) {
-                            self.arrive(arrival)?;
-                        }
+                        self.take_answered(arrivals)?;
                         reply(self.heartbeat(&stream, time, by));
                     }
                     Ok(Request::Moment(reply)) => {
-                        // It has all that was answered before it.
-                        for arrival in arrivals.try_iter().take(arrivals.len()) {
-                            self.arrive(arrival)?;
-                        }
+                        self.take_answered(arrivals)?;
                         reply(self.moment());
                     }
                     Ok(Request::Savepoint(reply)) => self.checkpoints.wanted.push(reply),
+                    Ok(Request::Look(with)) => {
+                        self.take_answered(arrivals)?;
+                        self.go_on()?;
+                        self.shards.tell(&Step::Look(with))?;
+                    }
                     Ok(Request::Stop) | Err(_) => return self.stop(arrivals),
                 },
                 default(TICK) => {}
@@ -188,6 +187,11 @@ impl Owner {
             self.checkpoint()?;
             self.shared.turned();
         }
+    }
+
+    /// Takes all that was answered before a request came.
+    fn take_answered(&mut self, arrivals: &Receiver<Arrival>) -> Result<(), Failure> {
+        arrivals.try_iter().take(arrivals.len()).try_for_each(|arrival| self.arrive(arrival))
     }
 
     /// Passes on what may leave, and tells how far everything has come.

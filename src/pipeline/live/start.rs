@@ -26,6 +26,7 @@ use super::checkpoint::{self, Part};
 use super::handle::{Handle, Shared};
 use super::idempotency::Keys;
 use super::intake::Preparing;
+use super::look;
 use super::mark::Mark;
 use super::options::{Options, Silence, StreamOptions};
 use super::output::{Matches, log_rejected};
@@ -197,7 +198,7 @@ impl Live {
             to_shards.push(to_shard);
             from_shards.push(from_shard);
             let run = move || {
-                shard::run(engine, &steps, &pieces);
+                shard::run(engine, &steps, &pieces, Some(look::nanos));
                 Ok(())
             };
             others.push(named("shard", run).map_err(io)?);
@@ -254,6 +255,8 @@ impl Live {
             logs: names.iter().cloned().zip(logs.iter().cloned()).collect(),
             store: Arc::clone(&store),
             backing_up: AtomicBool::new(false),
+            shards,
+            looking: tokio::sync::Mutex::new(()),
             sinks: sinks.of_matches.iter().chain(&sinks.of_rejected).cloned().collect(),
         });
         let checkpoints = Checkpoints {
