@@ -6,7 +6,7 @@
 //! and cells; `key_state` is what a key holds, made of the paths in `store` and the events in `page`s; `carried` is
 //! what conditions ask of earlier events; `runner` moves one pattern by one event, and closes its windows at
 //! `deadlines`; `skip` decides which complete matches are taken; `sets` and `groups` are other stores and runners for
-//! patterns whose partial matches would be too many, and `matcher` stands for any of them; `saved` is a key as bytes, `changed` which keys have to be given away;
+//! patterns whose partial matches would be too many, and `matcher` stands for any of them; `limits` are what a pattern may hold and give; `saved` is a key as bytes, `changed` which keys have to be given away;
 //! [`Engine`] is one shard of it all, `sorter` its order of output; [`MatchView`] is what comes out.
 //!
 //! Not here: which events are late, in which order they come, where they come from and where matches go.
@@ -21,6 +21,7 @@ mod index;
 mod key_state;
 mod keys;
 mod life;
+mod limits;
 mod matched;
 mod matcher;
 mod page;
@@ -41,6 +42,7 @@ mod table;
 mod truths;
 
 pub use life::{Differs, Life};
+pub use limits::{Budget, Excess, Hit, Limit, Sums};
 pub use matched::{Kind, MatchSink, MatchView, Order};
 pub use saved::Damaged;
 pub use set::PatternSet;

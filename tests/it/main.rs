@@ -23,6 +23,7 @@ mod harness;
 mod journal;
 mod language;
 mod life;
+mod limits;
 mod many;
 mod naive;
 mod openapi;
