@@ -285,7 +285,7 @@ fn by_hand(rule: Rule, events: &[(i64, char, i64, i64)], budget: &Budget) -> (Ve
 #[test]
 fn the_oldest_are_dropped_or_the_key_is_out() {
     let patterns = [
-        (Rule::Each, "key by k match a: a followed by b: b where b.n >= a.n within 1s"),
+        (Rule::Each, "key by k match a: a followed by b: b where n >= a.n within 1s"),
         (Rule::All, "key by k match a: a followed by any b: b within 1s"),
         (Rule::First, "key by k match a: a followed by any b: b within 1s after match skip past last"),
     ];
@@ -341,7 +341,7 @@ fn a_budget_of_matches_lets_the_first_ones_leave() {
     let texts = [
         ("a+: a combinations followed by any b: b within 1h", 2_u64.pow(40) - 1),
         ("a: a followed by any b: b within 1h", 40),
-        ("a: a followed by any b: b where b.n >= a.n within 1h", 40),
+        ("a: a followed by any b: b where n >= a.n within 1h", 40),
     ];
     for (text, all) in texts {
         for drops_oldest in [true, false] {
