@@ -108,15 +108,24 @@ impl PatternSet {
     }
 
     /// The set in which a pattern has a budget, or none.
-    pub fn limit(&self, number: u32, budget: Option<Budget>) -> PatternSet {
-        let mut set = self.clone();
-        if set.budget(number) != budget {
-            set.change(number, |pattern| pattern.budget = budget.map(Arc::new));
+    pub fn limit(mut self, number: u32, budget: Option<Budget>) -> PatternSet {
+        if self.budget(number) != budget {
+            self.change(number, |pattern| pattern.budget = budget.map(Arc::new));
         }
-        if budget.is_some_and(|budget| budget.counts_sums()) && !set.summed.contains(&number) {
-            set.summed.push(number);
+        if budget.is_some_and(|budget| budget.counts_sums()) && !self.summed.contains(&number) {
+            self.summed.push(number);
         }
-        set
+        self
+    }
+
+    /// The set in which each pattern has the budget that is said for its name and version, which is a decision about it.
+    pub fn limit_all(self, budget: impl Fn(&str, u64) -> Option<Budget>) -> PatternSet {
+        let there = self.by_rank.clone();
+        there.into_iter().fold(self, |set, number| {
+            let pattern = &set.patterns[number as usize];
+            let budget = budget(&pattern.plan.name, pattern.version);
+            set.limit(number, budget).decided(number, false)
+        })
     }
 
     /// The budget of a pattern.
@@ -126,15 +135,14 @@ impl PatternSet {
 
     /// The set in which something has been decided about a pattern: its keys that exceeded a budget take part again.
     /// With `drops`, all that it holds is dropped.
-    pub fn decided(&self, number: u32, drops: bool) -> PatternSet {
-        let mut set = self.clone();
-        if set.life(number) != Life::Removed {
-            set.change(number, |pattern| {
+    pub fn decided(mut self, number: u32, drops: bool) -> PatternSet {
+        if self.life(number) != Life::Removed {
+            self.change(number, |pattern| {
                 pattern.decided.0 += 1;
                 pattern.decided.1 += u64::from(drops);
             });
         }
-        set
+        self
     }
 
     /// The set without a pattern: what it holds is dropped.

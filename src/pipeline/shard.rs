@@ -65,12 +65,23 @@ pub(super) struct Piece {
     pub(super) signal: Option<Signal>,
 }
 
-/// Runs a shard: each step gives one piece or several.
-pub(super) fn run(mut engine: Engine, steps: &Receiver<Step>, to: &Sender<Piece>) -> Counters {
+/// Runs a shard: each step gives one piece or several. `watch` sees it after each batch, and up to which time it took
+/// events.
+pub(super) fn run(
+    mut engine: Engine,
+    steps: &Receiver<Step>,
+    to: &Sender<Piece>,
+    watch: impl Fn(&mut Engine, Timestamp),
+) -> Counters {
     let mut pieces = Pieces { piece: Piece::default(), to, gone: false };
     for step in steps {
         match step {
-            Step::Batch(batch) => engine.process(&batch, &mut pieces),
+            Step::Batch(batch) => {
+                engine.process(&batch, &mut pieces);
+                if let Some(time) = batch.last_time() {
+                    watch(&mut engine, time);
+                }
+            }
             Step::Reach(time) => engine.reach(time, &mut pieces),
             Step::Cut(cut) => {
                 if let Some(time) = cut.reached {

@@ -7,6 +7,7 @@
 )]
 
 mod api_patterns;
+mod budgets;
 mod cli;
 mod config;
 mod conformance;

@@ -5,6 +5,7 @@
 //! runs an engine, one puts their output into order and writes the log of matches, another writes what was rejected
 //! (`output`). All channels are bounded: where one thread is slow, posting is refused for a while.
 
+mod budgets;
 mod checkpoint;
 mod handle;
 mod mark;
@@ -25,4 +26,4 @@ pub use options::{Options, Silence, SinkOptions, StreamOptions};
 pub use request::{Action, ChangeRequest, Decided, Expected, NewProperties, Outcome, Refusal, Wish};
 pub use sinks::SinkStatus;
 pub use start::{Live, StartError};
-pub use status::{Status, StreamStatus};
+pub use status::{Dropped, Status, StreamStatus};

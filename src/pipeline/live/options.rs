@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::super::decision::StreamDeclaration;
+use super::super::decision::{Budgets, StreamDeclaration};
 use crate::config::secret::Secret;
 use crate::config::settings::Sink;
 
@@ -22,6 +22,8 @@ pub struct Options {
     pub max_buffered_events: usize,
     /// Patterns at once.
     pub max_patterns: usize,
+    /// Budgets of patterns that have none of their own.
+    pub limits: Budgets,
     /// The size at which a new file of a log is begun, in bytes.
     pub segment_bytes: u64,
     /// How often the state is written; without it, a start reads the logs from their beginning.

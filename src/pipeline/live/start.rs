@@ -21,6 +21,7 @@ use super::super::failure::Failure;
 use super::super::merger::Merger;
 use super::super::progress::Progress;
 use super::super::shard;
+use super::budgets::Reports;
 use super::checkpoint::{self, Needed, Part};
 use super::handle::{Handle, Shared};
 use super::mark::Mark;
@@ -165,7 +166,8 @@ impl Live {
         let registry = recovery::registry(&known);
         if let Some(found) = &found {
             let at = found.cut.frontier;
-            merger.resume(found.versions(&registry), &found.resumes(&names), at, Arc::clone(&shadow));
+            let (versions, limits) = (found.versions(&registry), found.cut.limits);
+            merger.resume(versions, &found.resumes(&names), at, Arc::clone(&shadow), limits);
         }
         let engine = |number| Engine::new(Arc::clone(merger.set()), hasher.clone(), number, shards as u32);
         let mut engines: Vec<Engine> = (0..shards as u32).map(engine).collect();
@@ -175,13 +177,15 @@ impl Live {
 
         let (parts, to_checkpoint) = bounded(PARTS_LEN);
         let (mut to_shards, mut from_shards, mut others) = (Vec::new(), Vec::new(), Vec::new());
-        for engine in engines {
+        let reports = Arc::new(Reports::new(shards));
+        for (number, engine) in engines.into_iter().enumerate() {
+            let reports = Arc::clone(&reports);
             let (to_shard, steps) = bounded(QUEUE_LEN);
             let (pieces, from_shard) = bounded(QUEUE_LEN);
             to_shards.push(to_shard);
             from_shards.push(from_shard);
             let run = move || {
-                shard::run(engine, &steps, &pieces);
+                shard::run(engine, &steps, &pieces, |engine, time| reports.take(number, engine, time));
                 Ok(())
             };
             others.push(named("shard", run).map_err(io)?);
@@ -249,6 +253,8 @@ impl Live {
             rejects,
             streams: watched,
             checkpoints,
+            reports,
+            dropped: Arc::default(),
             shared: Arc::clone(&shared),
             mark: Mark::new(&dir),
             retry_at: now(),
@@ -257,7 +263,7 @@ impl Live {
         if lines > 0 {
             info!(lines, "lines were read again");
         }
-        owner.declare(&last, &options.streams).map_err(recovery)?;
+        owner.declare(&last, &options.streams, options.limits).map_err(recovery)?;
         let ends = Ends(Arc::clone(&shared));
         let owning = move || {
             let _ends = ends;
