@@ -122,7 +122,9 @@ fn limits(limits: &settings::Limits) -> Budgets {
     Budgets {
         max_partial_matches_per_key: NonZeroU64::new(limits.max_partial_matches_per_key),
         max_retained_events_per_key: limits.max_retained_events_per_key.and_then(NonZeroU64::new),
-        max_retained_bytes_per_key: limits.max_retained_bytes_per_key.and_then(|size| NonZeroU64::new(size.0)),
+        max_retained_bytes_per_key: limits
+            .max_retained_bytes_per_key
+            .and_then(|size| NonZeroU64::new(size.0)),
         max_partial_matches: limits.max_partial_matches.and_then(NonZeroU64::new),
         max_retained_bytes: limits.max_retained_bytes.and_then(|size| NonZeroU64::new(size.0)),
         max_matches_per_event: NonZeroU64::new(limits.max_matches_per_event),

@@ -363,9 +363,11 @@ impl Engine {
             let state = state.as_ref().map(|bytes| bytes.as_slice());
             take(KeyState { pattern: KeyState::SENT, key: &put_sent(pattern, key), state });
         });
-        self.kept.blocked.give(all, |pattern, version, key, is_there| {
-            let (key, state) = (&put_blocked(pattern, version, key), is_there.then_some([].as_slice()));
-            take(KeyState { pattern: KeyState::BLOCKED, key, state });
+        self.kept.blocked.give(all, |pattern, version, key, hit| {
+            // It is plain data: it can be written.
+            let state = hit.map(|hit| serde_json::to_vec(hit).unwrap_or_default());
+            let key = &put_blocked(pattern, version, key);
+            take(KeyState { pattern: KeyState::BLOCKED, key, state: state.as_deref() });
         });
     }
 
@@ -377,7 +379,7 @@ impl Engine {
             return self.restore_sent(name, state);
         }
         if pattern == KeyState::BLOCKED {
-            return self.restore_blocked(name, state.is_some());
+            return self.restore_blocked(name, state);
         }
         let compiled = self.set.patterns.get(pattern as usize).filter(|known| known.life != Life::Removed);
         let compiled = compiled.ok_or(Damaged { at: 0, expected: "a pattern that is there" })?;

@@ -65,8 +65,8 @@ pub(super) struct Piece {
     pub(super) signal: Option<Signal>,
 }
 
-/// Runs a shard: each step gives one piece or several. `watch` sees it after each batch, and up to which time it took
-/// events.
+/// Runs a shard: each step gives one piece or several. `watch` sees it after each step, and up to which time it has
+/// come.
 pub(super) fn run(
     mut engine: Engine,
     steps: &Receiver<Step>,
@@ -74,15 +74,17 @@ pub(super) fn run(
     watch: impl Fn(&mut Engine, Timestamp),
 ) -> Counters {
     let mut pieces = Pieces { piece: Piece::default(), to, gone: false };
+    let mut reached = Timestamp::MIN;
     for step in steps {
         match step {
             Step::Batch(batch) => {
                 engine.process(&batch, &mut pieces);
-                if let Some(time) = batch.last_time() {
-                    watch(&mut engine, time);
-                }
+                reached = batch.last_time().unwrap_or(reached);
             }
-            Step::Reach(time) => engine.reach(time, &mut pieces),
+            Step::Reach(time) => {
+                engine.reach(time, &mut pieces);
+                reached = time;
+            }
             Step::Cut(cut) => {
                 if let Some(time) = cut.reached {
                     engine.reach(time, &mut pieces);
@@ -96,6 +98,7 @@ pub(super) fn run(
             }
             Step::Finish => engine.finish(&mut pieces),
         }
+        watch(&mut engine, reached);
         pieces.piece.ends_batch = true;
         pieces.send();
         if pieces.gone {

@@ -301,9 +301,7 @@ fn the_oldest_are_dropped_or_the_key_is_out() {
             .collect();
         let lines: Vec<String> = events
             .iter()
-            .map(|(ts, kind, k, n)| {
-                format!("{{\"type\":\"{kind}\",\"ts\":{ts},\"k\":{k},\"n\":{n}}}")
-            })
+            .map(|(ts, kind, k, n)| format!("{{\"type\":\"{kind}\",\"ts\":{ts},\"k\":{k},\"n\":{n}}}"))
             .collect();
         let budget = Budget {
             partial_matches_per_key: random.between(1, 9) as u64,
@@ -347,8 +345,8 @@ fn a_budget_of_matches_lets_the_first_ones_leave() {
         for drops_oldest in [true, false] {
             let budget = Budget { matches_per_event: 7, drops_oldest, ..Budget::default() };
             let text = format!("pattern p match {text}");
-            let out =
-                World::of(&text, &lines, budget).run(Way { shards: 1, batch: 64, restarts: None }, &mut Random::new(1));
+            let out = World::of(&text, &lines, budget)
+                .run(Way { shards: 1, batch: 64, restarts: None }, &mut Random::new(1));
             let found: Vec<_> = out.lines.lines().collect();
             // The second `b` finds as many; where the pattern is to be suspended, none.
             assert_eq!(found.len(), if drops_oldest { 14 } else { 7 }, "{text}");

@@ -64,8 +64,7 @@ impl GroupRunner {
         let skip = event.set.patterns[*number as usize].skip;
         let tag = Tag::new(key.hash);
         let is_same = |keyed: &Keyed| held.is_key(keyed, tag, key.row, key.slots, store);
-        let Ok(mut entry): Result<OccupiedEntry<'_, Keyed>, _> =
-            keys.find_entry(spread(tag.hash()), is_same)
+        let Ok(mut entry): Result<OccupiedEntry<'_, Keyed>, _> = keys.find_entry(spread(tag.hash()), is_same)
         else {
             return 0;
         };

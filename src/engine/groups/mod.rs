@@ -153,7 +153,9 @@ impl GroupRunner {
         let mut entry = match keys.entry(spread(tag.hash()), is_same, Keyed::spread) {
             Entry::Occupied(entry) => entry,
             Entry::Vacant(_) if !begins => return false,
-            Entry::Vacant(entry) => entry.insert(Keyed { tag, starts: 0, groups: SmallVec::new(), complete: NONE }),
+            Entry::Vacant(entry) => {
+                entry.insert(Keyed { tag, starts: 0, groups: SmallVec::new(), complete: NONE })
+            }
         };
         let keyed = entry.get_mut();
 

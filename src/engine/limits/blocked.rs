@@ -3,15 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Hit;
 use crate::engine::saved::{Damaged, Reader, put};
 
 /// A key, by what it is called outside.
 type Name = Box<[u8]>;
 
-/// The keys by pattern: name and version.
+/// The keys by pattern (name and version), each with what it exceeded: whoever is to be told of it may not have heard
+/// when a restart comes.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Blocked {
-    patterns: BTreeMap<(String, u64), BTreeSet<Name>>,
+    patterns: BTreeMap<(String, u64), BTreeMap<Name, Hit>>,
     /// What changed since it was last given; none: nobody has asked yet.
     changed: Option<BTreeSet<(String, u64, Name)>>,
 }
@@ -22,19 +24,14 @@ impl Blocked {
     }
 
     /// Whether a key takes no part.
-    pub(in crate::engine) fn has(
-        &self,
-        pattern: &str,
-        version: u64,
-        key: impl FnOnce() -> Vec<u8>,
-    ) -> bool {
+    pub(in crate::engine) fn has(&self, pattern: &str, version: u64, key: impl FnOnce() -> Vec<u8>) -> bool {
         let keys = self.patterns.get(&(pattern.to_owned(), version));
-        keys.is_some_and(|keys| keys.contains(key().as_slice()))
+        keys.is_some_and(|keys| keys.contains_key(key().as_slice()))
     }
 
     /// A key takes no part from now on.
-    pub(super) fn add(&mut self, pattern: &str, version: u64, key: &[u8]) {
-        self.patterns.entry((pattern.to_owned(), version)).or_default().insert(key.into());
+    pub(super) fn add(&mut self, pattern: &str, version: u64, key: &[u8], hit: Hit) {
+        self.patterns.entry((pattern.to_owned(), version)).or_default().insert(key.into(), hit);
         note(&mut self.changed, pattern, version, key);
     }
 
@@ -44,24 +41,28 @@ impl Blocked {
         patterns.retain(|(name, version), keys| {
             let goes = is_over(name, *version);
             if goes {
-                keys.iter().for_each(|key| note(changed, name, *version, key));
+                keys.keys().for_each(|key| note(changed, name, *version, key));
             }
             !goes
         });
     }
 
-    /// Gives what changed since the last call, or all: pattern, version, key, and whether it is there.
-    pub(in crate::engine) fn give(&mut self, all: bool, mut take: impl FnMut(&str, u64, &[u8], bool)) {
+    /// Gives what changed since the last call, or all: pattern, version, key, and what it exceeded if it is there.
+    pub(in crate::engine) fn give(
+        &mut self,
+        all: bool,
+        mut take: impl FnMut(&str, u64, &[u8], Option<&Hit>),
+    ) {
         match self.changed.replace(BTreeSet::new()).filter(|_| !all) {
             Some(changed) => {
                 for (name, version, key) in changed {
                     let of = self.patterns.get(&(name.clone(), version));
-                    take(&name, version, &key, of.is_some_and(|keys| keys.contains(&key)));
+                    take(&name, version, &key, of.and_then(|keys| keys.get(&key)));
                 }
             }
             None => {
                 for ((name, version), keys) in &self.patterns {
-                    keys.iter().for_each(|key| take(name, *version, key, true));
+                    keys.iter().for_each(|(key, hit)| take(name, *version, key, Some(hit)));
                 }
             }
         }
@@ -73,10 +74,11 @@ impl Blocked {
         pattern: &str,
         version: u64,
         key: &[u8],
+        hit: Hit,
     ) -> Result<(), Damaged> {
         self.changed.get_or_insert_default();
         let keys = self.patterns.entry((pattern.to_owned(), version)).or_default();
-        if !keys.insert(key.into()) {
+        if keys.insert(key.into(), hit).is_some() {
             return Err(Damaged { at: 0, expected: "a key that is not there yet" });
         }
         Ok(())

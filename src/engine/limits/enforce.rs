@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Blocked, Budget, Limit, Measure, blocked_of};
 use crate::engine::life::Life;
 use crate::engine::matched::key_json;
@@ -15,7 +17,7 @@ use crate::engine::truths::{Current, KeyHash};
 use crate::event::{Row, Timestamp};
 
 /// A budget that was exceeded for the first time since somebody asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hit {
     /// Which one.
     pub limit: Limit,
@@ -120,7 +122,7 @@ impl Kept {
     ) {
         let (name, version) = (&pattern.plan.name, pattern.version);
         if hit.suspends {
-            self.blocked.add(name, version, &key.name());
+            self.blocked.add(name, version, &key.name(), hit.clone());
         }
         let excess = Excess { pattern: name.clone(), version, hit, partial_matches, matches };
         self.add(number, excess);
@@ -222,14 +224,23 @@ impl Engine {
     }
 
     /// Takes that a key takes no part any more. Those of patterns that are gone are everybody's, and left out.
-    pub(in crate::engine) fn restore_blocked(&mut self, key: &[u8], is_there: bool) -> Result<bool, Damaged> {
+    pub(in crate::engine) fn restore_blocked(
+        &mut self,
+        key: &[u8],
+        state: Option<&[u8]>,
+    ) -> Result<bool, Damaged> {
         let (pattern, version, name) = blocked_of(key)?;
         let Some(home) = self.set.home(pattern) else { return Ok(true) };
         let is_own = self.owns(name, home);
-        if is_own && is_there {
-            self.kept.blocked.restore(pattern, version, name)?;
+        let (Some(state), true) = (state, is_own) else { return Ok(is_own) };
+        let hit: Hit = serde_json::from_slice(state)
+            .map_err(|_| Damaged { at: 0, expected: "which budget was exceeded" })?;
+        self.kept.blocked.restore(pattern, version, name, hit.clone())?;
+        if let Some(number) = self.set.number(pattern, version) {
+            let pattern = pattern.to_owned();
+            self.kept.add(number, Excess { pattern, version, hit, partial_matches: 0, matches: 0 });
         }
-        Ok(is_own)
+        Ok(true)
     }
 
     /// Takes note of matches that an event completed beyond budgets.

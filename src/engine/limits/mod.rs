@@ -10,6 +10,8 @@ mod enforce;
 use std::cmp::Reverse;
 use std::num::NonZeroU64;
 
+use serde::{Deserialize, Serialize};
+
 pub(super) use self::blocked::{Blocked, blocked_of, put_blocked};
 pub(super) use self::enforce::{EventKey, Keeper, Kept};
 pub use self::enforce::{Excess, Hit, Sums};
@@ -40,7 +42,7 @@ pub struct Budget {
 }
 
 /// Which budget was reached.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Limit {
     /// Partial matches of a key.
     PartialMatchesPerKey,

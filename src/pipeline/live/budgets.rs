@@ -163,7 +163,10 @@ impl Owner {
         dropped.matches += excess.matches;
         if is_first && !excess.hit.suspends {
             let Suspension { limit, budget, reached, .. } = reason;
-            warn!(pattern = name, limit, budget, reached, "a pattern exceeded a budget: the oldest is dropped");
+            warn!(
+                pattern = name,
+                limit, budget, reached, "a pattern exceeded a budget: the oldest is dropped"
+            );
         }
     }
 
@@ -176,7 +179,10 @@ impl Owner {
         let changes = vec![Change { name: name.to_owned(), version, what }];
         let is_decided = self.decides(Decision::Patterns { effective_from, changes });
         if is_decided {
-            warn!(pattern = name, version, limit, budget, reached, "a pattern is suspended: it exceeded a budget");
+            warn!(
+                pattern = name,
+                version, limit, budget, reached, "a pattern is suspended: it exceeded a budget"
+            );
             Arc::make_mut(&mut self.dropped).entry(name.to_owned()).or_default().suspensions += 1;
         }
         is_decided

@@ -9,7 +9,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, never, select};
 
-use super::super::decision::{Budgets, Change, Decision, Entry, OldState, Properties, StreamDeclaration, What};
+use super::super::decision::{
+    Budgets, Change, Decision, Entry, OldState, Properties, StreamDeclaration, What,
+};
 use super::super::failure::Failure;
 use super::super::merger::{Merger, Taker, Was, plan_of};
 use super::super::registry::{Pattern, Registry};
