@@ -243,10 +243,18 @@ impl Matcher {
         }
     }
 
-    /// Hands out what is complete in sets at an event, as it is kept: each path as (kept event, stage), in order.
-    pub(crate) fn matches(&mut self, event: u32, store: &Store, give: impl FnMut(&[(u32, u32)])) {
-        if let Matcher::Sets(runner) = self {
-            runner.matches(event, store, give);
+    /// Hands out what is complete in sets at an event, as it is kept: each path as (kept event, stage), in order, but not
+    /// more than `most`; how many more there are.
+    pub(crate) fn matches(
+        &mut self,
+        event: u32,
+        store: &Store,
+        most: u64,
+        give: impl FnMut(&[(u32, u32)]),
+    ) -> u64 {
+        match self {
+            Matcher::Sets(runner) => runner.matches(event, store, most, give),
+            Matcher::Runs(_) | Matcher::Groups(_) => 0,
         }
     }
 }

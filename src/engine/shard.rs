@@ -12,6 +12,7 @@ use super::cost::{Clock, Cost, Costs};
 use super::deadlines::{Deadline, Deadlines};
 use super::inspect::Inspect;
 use super::life::Life;
+use super::limits::{Keeper, Kept, put_blocked};
 use super::matched::{Kind, MatchSink, MatchView, Order};
 use super::matcher::{Closing, Matcher, Restoring};
 use super::route::Route;
@@ -65,7 +66,8 @@ pub struct SavedKey {
 /// What a key of a pattern holds.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyState<'a> {
-    /// The pattern's number; [`KeyState::SENT`] for what suppression knows of a key, whichever the pattern.
+    /// The pattern's number; [`KeyState::SENT`] for what suppression knows of a key, whichever the pattern, and
+    /// [`KeyState::BLOCKED`] for a key that takes no part any more.
     pub pattern: u32,
     /// What names the key: equal where keys are the same by `==`, empty for a pattern without key.
     pub key: &'a [u8],
@@ -76,6 +78,8 @@ pub struct KeyState<'a> {
 impl KeyState<'_> {
     /// What suppression knows has no number: it goes by names.
     pub const SENT: u32 = u32::MAX;
+    /// What is known of keys that take no part any more in a pattern that exceeded a budget goes by names as well.
+    pub const BLOCKED: u32 = u32::MAX - 1;
 }
 
 /// What is needed besides the keys to go on after a restart: the same in all shards.
@@ -94,30 +98,33 @@ pub struct Progress {
 /// One shard.
 #[derive(Debug)]
 pub struct Engine {
-    set: Arc<PatternSet>,
+    pub(super) set: Arc<PatternSet>,
     /// The events of a batch that pass: number in the batch, block, and row.
     passed: Vec<(u64, u32, u32)>,
     /// The patterns that the current event concerns.
     concerned: Vec<u32>,
-    hasher: KeyHasher,
+    pub(super) hasher: KeyHasher,
     shard: u64,
     shards: u64,
-    runners: Vec<Matcher>,
+    pub(super) runners: Vec<Matcher>,
     /// By shape.
     tables: Vec<Table>,
     deadlines: Deadlines,
     /// Of so many deadlines the keys were looked at.
     warmed_closings: usize,
-    store: Store,
+    pub(super) store: Store,
     /// Of the keys that are restored.
     loader: Loader,
     scratch: Scratch,
-    sequence: u64,
+    pub(super) sequence: u64,
     moment: u64,
-    found: Vec<Found>,
+    pub(super) found: Vec<Found>,
     sorter: Sorter,
     counters: Counters,
     sent: Sent,
+    pub(super) kept: Kept,
+    /// Patterns of which an event completed more matches than their budget, and how many more.
+    pub(super) left_out: Vec<(u32, u64)>,
     /// A buffer.
     key_name: Vec<u8>,
     /// By route: events without its key since the set was installed.
@@ -149,6 +156,8 @@ impl Engine {
             sorter: Sorter::default(),
             counters: Counters::default(),
             sent: Sent::default(),
+            kept: Kept::default(),
+            left_out: Vec::new(),
             key_name: Vec::new(),
             without_key: Vec::new(),
             type_errors: Cell::new(0),
@@ -182,6 +191,7 @@ impl Engine {
         gone.for_each(|(_, runner)| runner.clear(&mut self.store));
         self.costs.resize(set.patterns.len());
         self.sent.keep(|name| set.home(name).is_some());
+        self.take_decisions(&set);
         self.scratch.truths.grow(set.predicates.len());
         self.store.set_fields(set.kept_fields);
         self.deadlines.grow(&set.windows);
@@ -199,6 +209,7 @@ impl Engine {
         let without_key = old.without_key();
         self.counters = std::mem::take(&mut old.counters);
         self.sent = std::mem::take(&mut old.sent);
+        self.kept = std::mem::take(&mut old.kept).renumbered(&self.set);
         let number = |of: &Arc<Compiled>| match of.life {
             Life::Removed => None,
             _ => self.set.number(&of.plan.name, of.version),
@@ -405,6 +416,12 @@ impl Engine {
             let state = state.as_ref().map(|bytes| bytes.as_slice());
             take(KeyState { pattern: KeyState::SENT, key: &put_sent(pattern, key), state });
         });
+        self.kept.blocked.give(all, |pattern, version, key, hit| {
+            // It is plain data: it can be written.
+            let state = hit.map(|hit| serde_json::to_vec(hit).unwrap_or_default());
+            let key = &put_blocked(pattern, version, key);
+            take(KeyState { pattern: KeyState::BLOCKED, key, state: state.as_deref() });
+        });
     }
 
     /// Takes a key that an engine of the same patterns gave, in whatever number of shards. False: it is another shard's.
@@ -413,6 +430,9 @@ impl Engine {
         let KeyState { pattern, key: name, state } = key;
         if pattern == KeyState::SENT {
             return self.restore_sent(name, state);
+        }
+        if pattern == KeyState::BLOCKED {
+            return self.restore_blocked(name, state);
         }
         let compiled = self.set.patterns.get(pattern as usize).filter(|known| known.life != Life::Removed);
         let compiled = compiled.ok_or(Damaged { at: 0, expected: "a pattern that is there" })?;
@@ -432,18 +452,22 @@ impl Engine {
     fn restore_sent(&mut self, key: &[u8], state: Option<&[u8]>) -> Result<bool, Damaged> {
         let (pattern, name) = sent_of(key)?;
         let Some(home) = self.set.home(pattern) else { return Ok(true) };
+        let is_own = self.owns(name, home);
+        let (Some(state), true) = (state, is_own) else { return Ok(is_own) };
+        let until = state.try_into().map_err(|_| Damaged { at: 0, expected: "a time of 8 bytes" })?;
+        self.sent.restore(pattern, name, Timestamp(i64::from_le_bytes(until)))?;
+        Ok(true)
+    }
+
+    /// Whether a key that is called so is this shard's.
+    pub(super) fn owns(&self, name: &[u8], home: u32) -> bool {
         // How many fields the key has is the version's matter, but names are of one number of fields only.
         let hash = |fields| hash_of_name(name, fields, &self.hasher).ok();
         let shard = match (1..=name.len()).find_map(hash) {
             Some(hash) => hash >> 32,
             None => u64::from(home),
         };
-        let (Some(state), true) = (state, shard % self.shards == self.shard) else {
-            return Ok(shard % self.shards == self.shard);
-        };
-        let until = state.try_into().map_err(|_| Damaged { at: 0, expected: "a time of 8 bytes" })?;
-        self.sent.restore(pattern, name, Timestamp(i64::from_le_bytes(until)))?;
-        Ok(true)
+        shard % self.shards == self.shard
     }
 
     /// All keys are there. They count as given, but where they are encoded otherwise by now.
@@ -559,6 +583,9 @@ impl Engine {
                 if slots.is_empty() && u64::from(pattern.home) % self.shards != self.shard {
                     continue;
                 }
+                if !self.kept.blocked.is_empty() && self.is_blocked(pattern, &row, slots) {
+                    continue;
+                }
                 let runner = &mut self.runners[number as usize];
                 let shape = pattern.shape as usize;
                 let table = &mut self.tables[shape];
@@ -575,11 +602,22 @@ impl Engine {
                     let alike = alike.filter(|(_, pattern)| pattern.shape as usize == shape);
                     Matcher::rebuild(table, &set.shapes[shape], alike.map(|(runner, _)| runner), store);
                 }
+                if let Some(budget) = pattern.budget.as_deref() {
+                    let (runner, found) = (&mut self.runners[number as usize], &mut self.found);
+                    let (kept, store) = (&mut self.kept, &mut self.store);
+                    let is_over = u64::from(runner.held_by_key()) > budget.partial_matches_per_key;
+                    if is_over || budget.counts_events() {
+                        Keeper { runner, kept, store, found }.keep(number, budget, &event, &key, is_over);
+                    }
+                }
             }
         }
         let kept = event.kept.get();
         if !self.found.is_empty() {
             self.emit(row.head.time, Some((&row, kept)), sink);
+            if !self.left_out.is_empty() {
+                self.too_many_matches(set, &row);
+            }
         }
         if kept != NONE {
             self.store.release_event(kept);
@@ -628,9 +666,11 @@ impl Engine {
     /// Gives what was found at one event or deadline to the sink, in order, each once.
     fn emit(&mut self, time: Timestamp, event: Option<(&Row<'_>, u32)>, sink: &mut impl MatchSink) {
         self.sorter.sort(&self.found, &self.set.ranks, &self.store, event.is_none());
+        let mut completed = (u32::MAX, 0);
         for item in &self.sorter.items {
             let Found { pattern: number, kind, node } = item.found;
             let pattern = &self.set.patterns[number as usize];
+            let most = pattern.budget.as_deref().map_or(u64::MAX, |budget| budget.matches_per_event);
             let count = match kind {
                 Kind::Match => &mut self.counters.matches,
                 Kind::Timeout => &mut self.counters.timeouts,
@@ -665,7 +705,14 @@ impl Engine {
             };
             match (event, node) {
                 (Some((_, kept)), Found::SETS) => {
-                    self.runners[number as usize].matches(kept, &self.store, give);
+                    let left_out = self.runners[number as usize].matches(kept, &self.store, most, give);
+                    self.left_out.extend((left_out > 0).then_some((number, left_out)));
+                }
+                (Some(_), _) if kind == Kind::Match && !passes(&mut completed, number, most) => {
+                    match self.left_out.last_mut().filter(|(last, _)| *last == number) {
+                        Some((_, count)) => *count += 1,
+                        None => self.left_out.push((number, 1)),
+                    }
                 }
                 _ => give(&self.sorter.paths[item.from..item.to]),
             }
@@ -676,6 +723,15 @@ impl Engine {
             self.store.release(found.node);
         }
     }
+}
+
+/// Whether one match more of a pattern may leave; those of a pattern come one after the other.
+fn passes(completed: &mut (u32, u64), number: u32, most: u64) -> bool {
+    if completed.0 != number {
+        *completed = (number, 0);
+    }
+    completed.1 += 1;
+    completed.1 <= most
 }
 
 /// Calls `with` for those of a block's rows that may concern some pattern.

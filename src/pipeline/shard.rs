@@ -70,7 +70,8 @@ pub(super) struct Piece {
     pub(super) signal: Option<Signal>,
 }
 
-/// Runs a shard: each step gives one piece or several.
+/// Runs a shard: each step gives one piece or several. `watch` sees it after each step, and up to which time it has
+/// come.
 ///
 /// With a clock, one batch in some is timed, to tell what patterns cost.
 pub(super) fn run(
@@ -78,9 +79,11 @@ pub(super) fn run(
     steps: &Receiver<Step>,
     to: &Sender<Piece>,
     clock: Option<Clock>,
+    watch: impl Fn(&mut Engine, Timestamp),
 ) -> Counters {
     let mut pieces = Pieces { piece: Piece::default(), to, gone: false };
     let mut batches = 0_usize;
+    let mut reached = Timestamp::MIN;
     for step in steps {
         match step {
             Step::Batch(batch) => {
@@ -89,8 +92,12 @@ pub(super) fn run(
                     None => engine.process(&batch, &mut pieces),
                 }
                 batches += 1;
+                reached = batch.last_time().unwrap_or(reached);
             }
-            Step::Reach(time) => engine.reach(time, &mut pieces),
+            Step::Reach(time) => {
+                engine.reach(time, &mut pieces);
+                reached = time;
+            }
             Step::Cut(cut) => {
                 if let Some(time) = cut.reached {
                     engine.reach(time, &mut pieces);
@@ -105,6 +112,7 @@ pub(super) fn run(
             Step::Look(with) => with(&engine),
             Step::Finish => engine.finish(&mut pieces),
         }
+        watch(&mut engine, reached);
         pieces.piece.ends_batch = true;
         pieces.send();
         if pieces.gone {

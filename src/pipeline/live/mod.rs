@@ -6,6 +6,7 @@
 //! (`output`). All channels are bounded: where one thread is slow, posting is refused for a while.
 
 mod backup;
+mod budgets;
 mod checkpoint;
 mod handle;
 mod idempotency;
@@ -35,4 +36,4 @@ pub use options::{Options, Silence, SinkOptions, StreamOptions};
 pub use request::{Action, ChangeRequest, Decided, Expected, NewProperties, Outcome, Refusal, Wish};
 pub use sinks::SinkStatus;
 pub use start::{Live, StartError};
-pub use status::{Status, StreamStatus};
+pub use status::{Dropped, Status, StreamStatus};

@@ -9,18 +9,21 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, never, select};
 
-use super::super::decision::{Change, Decision, Entry, OldState, Properties, StreamDeclaration, What};
+use super::super::decision::{
+    Budgets, Change, Decision, Entry, OldState, Properties, StreamDeclaration, What,
+};
 use super::super::failure::Failure;
 use super::super::merger::{Merger, Taker, Was, plan_of};
 use super::super::registry::{Pattern, Registry};
 use super::super::shard::{Cut, Step};
+use super::budgets::Reports;
 use super::checkpoint::{self, Cut as Checkpoint, Done, Installed, Part};
 use super::handle::{Arrival, Shared};
 use super::mark::Mark;
 use super::options::{Silence, StreamOptions};
 use super::output::Reject;
 use super::request::{Action, ChangeRequest, Decided, Expected, Outcome, Refusal, Reply, Request, Wish};
-use super::status::{Status, StreamStatus};
+use super::status::{Dropped, Status, StreamStatus};
 use crate::engine::PatternSet;
 use crate::event::record::StreamSettings;
 use crate::event::{Batch, Timestamp};
@@ -51,6 +54,9 @@ pub(super) struct Owner {
     pub(super) rejects: Sender<Reject>,
     pub(super) streams: Vec<Watched>,
     pub(super) checkpoints: Checkpoints,
+    /// What shards tell about budgets, and what was dropped since the start.
+    pub(super) reports: Arc<Reports>,
+    pub(super) dropped: Arc<BTreeMap<String, Dropped>>,
     pub(super) shared: Arc<Shared>,
     /// Which patterns posted lines are prepared for.
     pub(super) epoch: u64,
@@ -182,6 +188,7 @@ impl Owner {
             }
             self.try_again()?;
             self.silence();
+            self.keep_to_budgets();
             self.go_on()?;
             self.shared.turned();
             self.checkpoint()?;
@@ -211,11 +218,12 @@ impl Owner {
         self.pass_rejected()
     }
 
-    /// Takes note of how streams are to be read from now on, where that has changed.
+    /// Takes note of how streams are to be read from now on and what patterns may hold, where that has changed.
     pub(super) fn declare(
         &mut self,
         known: &BTreeMap<String, StreamDeclaration>,
         wanted: &[StreamOptions],
+        limits: Budgets,
     ) -> Result<(), Failure> {
         for StreamOptions { name, declaration, .. } in wanted {
             if known.get(name) == Some(declaration) {
@@ -229,6 +237,11 @@ impl Owner {
                 floor: self.merger.ingest().frontier().max(self.merger.ingest().watermark_of(stream)),
                 settings: declaration.clone(),
             };
+            self.decide("config", decision).map_err(Failure::Decision)?;
+        }
+        if self.registry.limits().0 != limits {
+            let effective_from = self.merger.next_cut();
+            let decision = Decision::Limits { effective_from, limits };
             self.decide("config", decision).map_err(Failure::Decision)?;
         }
         self.go_on()
@@ -255,7 +268,7 @@ impl Owner {
     }
 
     /// Makes a decision of its own durable and takes it; false where it cannot be written now.
-    fn decides(&mut self, decision: Decision) -> bool {
+    pub(super) fn decides(&mut self, decision: Decision) -> bool {
         if now() < self.retry_at {
             return false;
         }
@@ -403,7 +416,7 @@ impl Owner {
             let action = match &change.what {
                 What::Put { .. } if known.is_some_and(|known| known.is_there) => Action::Replace,
                 What::Put { .. } => Action::Create,
-                What::Set { .. } => Action::Set,
+                What::Set { .. } | What::Suspend { .. } => Action::Set,
                 What::Remove { .. } => Action::Remove,
             };
             added += usize::from(action == Action::Create);
@@ -463,7 +476,9 @@ impl Owner {
             }
             (ChangeRequest::Put { name, source, properties, state, .. }, Some(known)) => {
                 let state = Some(self.state(&name, state, Some(&source))?);
-                let properties = properties.over(known.properties.clone());
+                // What exceeded a budget was the version before.
+                let paused = known.properties.paused && known.suspended.is_none();
+                let properties = properties.over(Properties { paused, ..known.properties.clone() });
                 (name, last + 1, What::Put { source, state, properties })
             }
             (ChangeRequest::Put { name, state: Some(OldState::Carry), expected, .. }, None)
@@ -547,7 +562,8 @@ impl Owner {
         for (number, name, version, is_retired) in set.installed() {
             let id = self.registry.version(name, version).map_or(u64::MAX, |version| version.id);
             ids[number as usize] = id;
-            let was = Was { is_retired, suppress: set.suppressed(number) };
+            let limits = self.merger.own_limits(name, version);
+            let was = Was { is_retired, suppress: set.suppressed(number), limits };
             versions.push(Installed { id, name: name.to_owned(), version, was });
         }
         let cut = Checkpoint {
@@ -555,6 +571,7 @@ impl Owner {
             streams: streams.map(|(stream, at)| (stream.name.clone(), at)).collect(),
             control: self.control.next(),
             versions,
+            limits: self.merger.limits(),
             ..Checkpoint::default()
         };
         let cut = Box::new(Checkpoint { frontier: self.merger.ingest().frontier(), ..cut });
@@ -638,6 +655,7 @@ impl Owner {
             decisions: self.control.next(),
             taken: self.merger.streams().iter().map(|stream| (stream.name.clone(), stream.next)).collect(),
             registry: Arc::clone(&self.registry),
+            dropped: Arc::clone(&self.dropped),
             streams: BTreeMap::new(),
             holder: self.holder.map(|(stream, since)| (self.merger.streams()[stream].name.clone(), since)),
         };

@@ -22,6 +22,7 @@ use super::super::merger::Merger;
 use super::super::progress::Progress;
 use super::super::shard;
 use super::backup;
+use super::budgets::Reports;
 use super::checkpoint::{self, Part};
 use super::handle::{Handle, Shared};
 use super::idempotency::Keys;
@@ -182,7 +183,8 @@ impl Live {
         let registry = recovery::registry(&known);
         if let Some(found) = &found {
             let at = found.cut.frontier;
-            merger.resume(found.versions(&registry), &found.resumes(&names), at, Arc::clone(&shadow));
+            let (versions, limits) = (found.versions(&registry), found.cut.limits);
+            merger.resume(versions, &found.resumes(&names), at, Arc::clone(&shadow), limits);
         }
         let engine = |number| Engine::new(Arc::clone(merger.set()), hasher.clone(), number, shards as u32);
         let mut engines: Vec<Engine> = (0..shards as u32).map(engine).collect();
@@ -192,13 +194,16 @@ impl Live {
 
         let (parts, to_checkpoint) = bounded(PARTS_LEN);
         let (mut to_shards, mut from_shards, mut others) = (Vec::new(), Vec::new(), Vec::new());
-        for engine in engines {
+        let reports = Arc::new(Reports::new(shards));
+        for (number, engine) in engines.into_iter().enumerate() {
+            let reports = Arc::clone(&reports);
             let (to_shard, steps) = bounded(QUEUE_LEN);
             let (pieces, from_shard) = bounded(QUEUE_LEN);
             to_shards.push(to_shard);
             from_shards.push(from_shard);
             let run = move || {
-                shard::run(engine, &steps, &pieces, Some(look::nanos));
+                let watch = |engine: &mut _, time| reports.take(number, engine, time);
+                shard::run(engine, &steps, &pieces, Some(look::nanos), watch);
                 Ok(())
             };
             others.push(named("shard", run).map_err(io)?);
@@ -279,6 +284,8 @@ impl Live {
             rejects,
             streams: watched,
             checkpoints,
+            reports,
+            dropped: Arc::default(),
             shared: Arc::clone(&shared),
             epoch: 0,
             holder: None,
@@ -290,7 +297,7 @@ impl Live {
         if lines > 0 {
             info!(lines, "lines were read again");
         }
-        owner.declare(&last, &options.streams).map_err(recovery)?;
+        owner.declare(&last, &options.streams, options.limits).map_err(recovery)?;
         let ends = Ends(Arc::clone(&shared));
         let owning = move || {
             let _ends = ends;
