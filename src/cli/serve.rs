@@ -125,6 +125,7 @@ fn options(settings: &Settings) -> Result<Options, String> {
         matches_retain_bytes: settings.data.matches_retain_bytes.0,
         rejected_retain_bytes: settings.data.rejected_retain_bytes.0,
         checkpoint_interval: Some(settings.data.checkpoint_interval),
+        state_memory: settings.data.state_memory.map(|size| size.0),
         sinks: settings.sinks.iter().map(sink).collect::<Result<_, _>>()?,
     })
 }

@@ -1,6 +1,7 @@
 //! One pattern at work in one shard, by one of the stores of partial matches: the same events give the same matches.
 
-use super::changed::{Given, Giver};
+use super::changed::{Changes, Given, Giver};
+use super::cold::evict::Evict;
 use super::deadlines::Deadlines;
 use super::groups::GroupRunner;
 use super::inspect::Inspect;
@@ -172,6 +173,34 @@ impl Matcher {
     pub(crate) fn release(&mut self, store: &mut Store) {
         if let Matcher::Sets(runner) = self {
             runner.release(store);
+        }
+    }
+
+    /// Which of its keys changed.
+    pub(crate) fn changes_mut(&mut self) -> &mut Changes {
+        match self {
+            Matcher::Runs(runner) => runner.changes_mut(),
+            Matcher::Sets(runner) => runner.changes_mut(),
+            Matcher::Groups(runner) => runner.changes_mut(),
+        }
+    }
+
+    /// About how many bytes its keys take outside of the store that the shard's runs share.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Matcher::Runs(runner) => runner.bytes(),
+            Matcher::Sets(runner) => runner.bytes(),
+            Matcher::Groups(runner) => runner.bytes(),
+        }
+    }
+
+    /// Goes over the keys once and drops those that are cold from now on. Sets stay: their elements lie in one piece,
+    /// and leave it in their order only.
+    pub(crate) fn evict(&mut self, evict: &mut Evict<'_>) {
+        match self {
+            Matcher::Runs(runner) => runner.evict(evict),
+            Matcher::Groups(runner) => runner.evict(evict),
+            Matcher::Sets(_) => {}
         }
     }
 

@@ -15,6 +15,7 @@
 
 mod carried;
 mod changed;
+mod cold;
 mod condition;
 mod cost;
 mod deadlines;
@@ -45,6 +46,7 @@ mod store;
 mod table;
 mod truths;
 
+pub use cold::Spill;
 pub use cost::{Clock, Cost};
 pub use inspect::{Awaited, HeldEvent, HeldKey, Page, Part, PartialMatch, Wait, Weight, name_of_key};
 pub use life::{Differs, Life};

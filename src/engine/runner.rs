@@ -1,5 +1,6 @@
 //! One pattern at work in one shard: moves the partial matches of a key by an event, and closes them at deadlines.
 
+mod cold;
 mod inspect;
 mod limits;
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::changed::{Given, Giver};
+use super::cold::{Cold, Warm};
 use super::cost::{Clock, Cost, Costs};
 use super::deadlines::{Deadline, Deadlines};
 use super::inspect::Inspect;
@@ -108,13 +109,14 @@ pub struct Engine {
     shards: u64,
     pub(super) runners: Vec<Matcher>,
     /// By shape.
-    tables: Vec<Table>,
-    deadlines: Deadlines,
+    pub(super) tables: Vec<Table>,
+    pub(super) deadlines: Deadlines,
     /// Of so many deadlines the keys were looked at.
     warmed_closings: usize,
     pub(super) store: Store,
     /// Of the keys that are restored.
-    loader: Loader,
+    pub(super) loader: Loader,
+    pub(super) cold: Cold,
     scratch: Scratch,
     pub(super) sequence: u64,
     moment: u64,
@@ -149,6 +151,7 @@ impl Engine {
             warmed_closings: 0,
             store: Store::default(),
             loader: Loader::default(),
+            cold: Cold::default(),
             scratch: Scratch::default(),
             sequence: 0,
             moment: 0,
@@ -178,17 +181,21 @@ impl Engine {
         self.without_key.resize(set.routes.count(), 0);
         self.counters.without_key.resize(set.patterns.len(), 0);
         self.tables.extend(set.shapes.iter().skip(self.tables.len()).map(|shape| Table::new(shape)));
+        self.cold.resize(set.patterns.len());
         for number in self.runners.len() as u32..set.patterns.len() as u32 {
             let mut runner = Matcher::new(number, &set);
             if let Some(old) = set.patterns[number as usize].takes_over {
                 std::mem::swap(&mut runner, &mut self.runners[old as usize]);
                 runner.renumber(number);
+                self.cold.take_over(number, old);
             }
             self.runners.push(runner);
         }
         let removed = |number: usize| set.patterns[number].life == Life::Removed;
-        let gone = self.runners.iter_mut().enumerate().filter(|(number, _)| removed(*number));
-        gone.for_each(|(_, runner)| runner.clear(&mut self.store));
+        for (number, runner) in self.runners.iter_mut().enumerate().filter(|(number, _)| removed(*number)) {
+            runner.clear(&mut self.store);
+            self.cold.clear(number as u32);
+        }
         self.costs.resize(set.patterns.len());
         self.sent.keep(|name| set.home(name).is_some());
         self.take_decisions(&set);
@@ -203,7 +210,7 @@ impl Engine {
     pub fn renumber(&mut self, set: Arc<PatternSet>) -> Result<(), Damaged> {
         let (shard, shards) = (self.shard as u32, self.shards as u32);
         let next = Engine::new(set, self.hasher.clone(), shard, shards);
-        let mut saved = self.unload();
+        let mut saved = self.unload_hot();
         let mut old = std::mem::replace(self, next);
         (self.sequence, self.moment, self.type_errors) = (old.sequence, old.moment, old.type_errors.clone());
         let without_key = old.without_key();
@@ -232,7 +239,9 @@ impl Engine {
         let fields = &old.set.schema().fields;
         let were = self.set.schema().fields.iter();
         let were = were.map(|field| fields.iter().position(|other| other == field).unwrap_or(usize::MAX));
-        self.load_by(Loader::of_slots(were.collect()), &saved)
+        let were: Vec<usize> = were.collect();
+        let loader = || Loader::of_slots(were.clone());
+        self.load_by(loader(), &saved).and(self.load_renumbered(old.cold, &numbers, loader))
     }
 
     /// Takes events in their merged order. All deadlines up to the last one's time have passed afterwards.
@@ -266,11 +275,13 @@ impl Engine {
         if let Some((index, rows)) = batch.runs.last() {
             self.advance(batch.blocks[*index as usize].heads[rows.end as usize - 1].time, sink);
         }
+        self.keep_to_budget();
     }
 
     /// Takes that all events up to a time have come: every deadline up to then passes.
     pub fn reach(&mut self, time: Timestamp, sink: &mut impl MatchSink) {
         self.advance(time, sink);
+        self.keep_to_budget();
     }
 
     /// Takes the end of all inputs: time is without end, and every deadline passes.
@@ -341,16 +352,17 @@ impl Engine {
 
     /// In how many keys a pattern holds something.
     pub fn keys_of(&self, pattern: u32) -> usize {
-        self.runners.get(pattern as usize).map_or(0, Matcher::keys)
+        self.runners.get(pattern as usize).map_or(0, Matcher::keys) + self.cold.keys(pattern)
     }
 
-    /// What is held now: keys, partial matches' steps, and kept events.
+    /// What is held now: keys; and in memory partial matches' steps, and kept events.
     pub fn held(&self) -> (usize, usize, usize) {
         let steps = self.store.nodes.len() + self.runners.iter().map(Matcher::steps).sum::<usize>();
-        (self.runners.iter().map(Matcher::keys).sum(), steps, self.store.events())
+        let keys = self.runners.iter().map(Matcher::keys).sum::<usize>() + self.cold_keys();
+        (keys, steps, self.store.events())
     }
 
-    /// How many partial matches there are now, over all patterns and keys.
+    /// How many partial matches there are in memory now, over all patterns and keys.
     pub fn partial_matches(&self) -> usize {
         self.runners.iter().map(|runner| runner.partial_matches(&self.store)).sum()
     }
@@ -358,6 +370,11 @@ impl Engine {
     /// Encodes the state of every key, one by one, and drops it. What is not kept by key stays: how far time has come,
     /// and what was counted.
     pub fn unload(&mut self) -> Vec<SavedKey> {
+        self.load_all();
+        self.unload_hot()
+    }
+
+    fn unload_hot(&mut self) -> Vec<SavedKey> {
         let mut saved = Vec::new();
         for (pattern, runner) in (0..).zip(&mut self.runners) {
             let table = &self.tables[self.set.patterns[pattern as usize].shape as usize];
@@ -373,7 +390,7 @@ impl Engine {
         self.load_by(Loader::default(), keys)
     }
 
-    fn load_by(&mut self, mut loader: Loader, keys: &[SavedKey]) -> Result<(), Damaged> {
+    pub(super) fn load_by(&mut self, mut loader: Loader, keys: &[SavedKey]) -> Result<(), Damaged> {
         let mut result = Ok(());
         for SavedKey { pattern, bytes } in keys {
             let loaded = match self.runners.get_mut(*pattern as usize) {
@@ -398,8 +415,18 @@ impl Engine {
     /// pattern that was removed nothing is told, as all of it is gone. After [`Engine::renumber`], and after
     /// [`Engine::unload`], all are needed.
     pub fn changes(&mut self, all: bool, mut take: impl FnMut(KeyState<'_>)) {
+        if self.cold.is_lost() {
+            return;
+        }
         let mut name = Vec::new();
         for (pattern, runner) in (0..).zip(&mut self.runners) {
+            if self.cold.has(pattern)
+                && !self.cold.give(pattern, runner.changes_mut(), all, &mut |key, state| {
+                    take(KeyState { pattern, key, state: Some(state) });
+                })
+            {
+                return;
+            }
             let compiled = &self.set.patterns[pattern as usize];
             let mut giver = Giver {
                 slots: &self.set.schema().keys[compiled.key],
@@ -445,6 +472,7 @@ impl Engine {
         let restoring = Restoring { set: &self.set, hasher: &self.hasher, table, given };
         let runner = &mut self.runners[pattern as usize];
         runner.load(state, &mut self.loader, restoring, &mut self.deadlines, &mut self.store)?;
+        self.note_restored();
         Ok(true)
     }
 
@@ -554,6 +582,9 @@ impl Engine {
         sink: &mut impl MatchSink,
     ) {
         self.advance(row.head.time, sink);
+        if self.cold.is_lost() {
+            return;
+        }
         self.moment += 1;
         let (kept, moment) = (Cell::new(NONE), self.moment);
         let event = Current { set, row: &row, sequence, kept, type_errors: &self.type_errors, moment };
@@ -585,6 +616,19 @@ impl Engine {
                 }
                 if !self.kept.blocked.is_empty() && self.is_blocked(pattern, &row, slots) {
                     continue;
+                }
+                if self.cold.has(number) {
+                    let mut into = Warm {
+                        set,
+                        hasher: &self.hasher,
+                        tables: &mut self.tables,
+                        runners: &mut self.runners,
+                        deadlines: &mut self.deadlines,
+                        store: &mut self.store,
+                    };
+                    if !self.cold.load_for(&event, &key, number, &mut self.scratch.truths, &mut into) {
+                        return;
+                    }
                 }
                 let runner = &mut self.runners[number as usize];
                 let shape = pattern.shape as usize;
@@ -627,12 +671,17 @@ impl Engine {
     /// Closes what deadlines up to `to` close, one time after the other.
     #[inline]
     fn advance(&mut self, to: Timestamp, sink: &mut impl MatchSink) {
-        if self.deadlines.may_be_due(to) {
+        if self.cold.is_due(to) {
+            self.pass_loading(to, sink);
+        } else if self.deadlines.may_be_due(to) {
             self.pass_deadlines(to, sink);
         }
     }
 
-    fn pass_deadlines(&mut self, to: Timestamp, sink: &mut impl MatchSink) {
+    pub(super) fn pass_deadlines(&mut self, to: Timestamp, sink: &mut impl MatchSink) {
+        if self.cold.is_lost() {
+            return;
+        }
         let set = Arc::clone(&self.set);
         while let Some(at) = self.deadlines.next(to, &self.store) {
             self.moment += 1;

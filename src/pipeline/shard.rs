@@ -71,7 +71,7 @@ pub(super) struct Piece {
 }
 
 /// Runs a shard: each step gives one piece or several. `watch` sees it after each step, and up to which time it has
-/// come.
+/// come. Why it could not go on, if so: then its last batch has no end.
 ///
 /// With a clock, one batch in some is timed, to tell what patterns cost.
 pub(super) fn run(
@@ -80,7 +80,7 @@ pub(super) fn run(
     to: &Sender<Piece>,
     clock: Option<Clock>,
     watch: impl Fn(&mut Engine, Timestamp),
-) -> Counters {
+) -> Result<Counters, String> {
     let mut pieces = Pieces { piece: Piece::default(), to, gone: false };
     let mut batches = 0_usize;
     let mut reached = Timestamp::MIN;
@@ -112,6 +112,11 @@ pub(super) fn run(
             Step::Look(with) => with(&engine),
             Step::Finish => engine.finish(&mut pieces),
         }
+        if let Some(why) = engine.lost() {
+            pieces.piece.signal = None;
+            pieces.send();
+            return Err(why.to_owned());
+        }
         watch(&mut engine, reached);
         pieces.piece.ends_batch = true;
         pieces.send();
@@ -119,7 +124,7 @@ pub(super) fn run(
             break;
         }
     }
-    engine.counters()
+    Ok(engine.counters())
 }
 
 impl Engine {

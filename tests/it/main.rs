@@ -12,6 +12,7 @@ mod audit;
 mod backup;
 mod budgets;
 mod cli;
+mod cold;
 mod config;
 mod conformance;
 mod demo;

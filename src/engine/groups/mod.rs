@@ -9,6 +9,7 @@
 //!
 //! `pattern::nfa::storage` says for which patterns.
 
+mod cold;
 mod history;
 mod inspect;
 mod limits;

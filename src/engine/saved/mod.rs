@@ -165,6 +165,11 @@ impl Loader {
         Ok(events)
     }
 
+    /// Lets go of the events loaded so far: keys that hold them and are still to come have them once again.
+    pub(crate) fn let_go(&mut self, store: &mut Store) {
+        self.events.drain().for_each(|(_, event)| store.release_event(event));
+    }
+
     /// All keys are loaded.
     pub(crate) fn finish(self, store: &mut Store) {
         self.events.into_values().for_each(|event| store.release_event(event));

@@ -207,6 +207,15 @@ impl SetRunner {
         is_begun
     }
 
+    pub(crate) fn changes_mut(&mut self) -> &mut Changes {
+        &mut self.changes
+    }
+
+    /// About how many bytes its keys and their elements take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.keys.len() * 2 * size_of::<Keyed>() + self.heaps.len() * size_of::<heap::Element>()
+    }
+
     /// Changes are noted from now on.
     pub(crate) fn turn_on(&mut self) {
         self.changes.turn_on();

@@ -112,6 +112,10 @@ pub(super) fn give(number: u64, ids: Arc<[u64]>, full: bool, to: Sender<Part>) -
                 let _ = to.send(Part::Keys(std::mem::take(&mut part)));
             }
         });
+        if engine.lost().is_some() {
+            // The checkpoint will not be whole.
+            return;
+        }
         let _ = to.send(Part::Keys(part));
         let _ = to.send(Part::Shard(number, engine.progress()));
     })

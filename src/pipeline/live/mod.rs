@@ -8,6 +8,7 @@
 mod backup;
 mod budgets;
 mod checkpoint;
+mod cold;
 mod handle;
 mod idempotency;
 mod intake;

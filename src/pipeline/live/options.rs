@@ -36,6 +36,8 @@ pub struct Options {
     pub retain_time: Duration,
     /// How often the state is written; without it, a start reads the logs from their beginning.
     pub checkpoint_interval: Option<Duration>,
+    /// How many bytes of keys are held in memory, if not all.
+    pub state_memory: Option<u64>,
     /// How much of the log of matches is kept, in bytes.
     pub matches_retain_bytes: u64,
     /// How much of the log of late events and dead letters is kept, in bytes.

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, never, select};
@@ -108,17 +108,20 @@ pub(super) struct Watched {
 /// The shards' channels.
 pub(super) struct Shards {
     channels: Vec<Sender<Step>>,
+    /// Why one of them has stopped, if it could.
+    lost: Arc<OnceLock<String>>,
     /// Whether all keys were named anew since the last checkpoint.
     is_renumbered: bool,
 }
 
 impl Shards {
-    pub(super) fn new(channels: Vec<Sender<Step>>) -> Shards {
-        Shards { channels, is_renumbered: false }
+    pub(super) fn new(channels: Vec<Sender<Step>>, lost: Arc<OnceLock<String>>) -> Shards {
+        Shards { channels, lost, is_renumbered: false }
     }
 
     fn tell(&self, step: &Step) -> Result<(), Failure> {
-        self.channels.iter().try_for_each(|shard| shard.send(step.clone()).map_err(|_| Failure::Panicked))
+        let stopped = || self.lost.get().cloned().map_or(Failure::Panicked, Failure::Lost);
+        self.channels.iter().try_for_each(|shard| shard.send(step.clone()).map_err(|_| stopped()))
     }
 }
 

@@ -10,7 +10,7 @@ use super::super::decision::{Decision, Entry, StreamDeclaration, What};
 use super::super::failure::Failure;
 use super::super::merger::{Was, plan_of};
 use super::super::registry::Registry;
-use super::checkpoint::{BLOCKED, Cut, Installed, SENT, Saved};
+use super::checkpoint::{BLOCKED, Cut, Installed, SENT};
 use super::handle::Arrival;
 use super::owner::Owner;
 use crate::engine::{Engine, KeyState, PatternSet};
@@ -83,8 +83,6 @@ pub(super) struct Found {
     pub(super) number: u64,
     /// Where everything stood.
     pub(super) cut: Cut,
-    /// The keys, by the patterns' ids.
-    pub(super) keys: Vec<Saved>,
 }
 
 /// The newest checkpoint that is whole, that the logs of output reach to, and after which all events are kept: `firsts`
@@ -112,18 +110,16 @@ pub(super) fn checkpoint(
             warn!(number, "a checkpoint is older than the events that are kept");
             continue;
         }
-        let mut keys = Vec::new();
-        let loaded = store.load(number, &mut |entry| {
-            let state = entry.value.map(<[u8]>::to_vec);
-            keys.push(Saved { pattern: entry.pattern, key: entry.key.to_vec(), state });
-        });
-        match loaded {
+        // Only once it is known to be whole it is taken: a part of it is worth nothing, and all may be more than there is
+        // memory.
+        let mut keys = 0;
+        match store.load(number, &mut |_| keys += 1) {
             Ok(_) => {
                 if place > 0 {
                     store.resume(Some(number)).map_err(Failure::State)?;
                 }
-                info!(number, keys = keys.len(), "going on from a checkpoint");
-                return Ok(Some(Found { number, cut, keys }));
+                info!(number, keys, "going on from a checkpoint");
+                return Ok(Some(Found { number, cut }));
             }
             Err(error) => warn!(number, %error, "a checkpoint is damaged"),
         }
@@ -139,7 +135,12 @@ pub(super) fn checkpoint(
 
 impl Found {
     /// Makes the engines hold what the checkpoint has.
-    pub(super) fn restore(&self, set: &PatternSet, engines: &mut [Engine]) -> Result<(), Failure> {
+    pub(super) fn restore(
+        &self,
+        store: &dyn StateStore,
+        set: &PatternSet,
+        engines: &mut [Engine],
+    ) -> Result<(), Failure> {
         let number =
             |installed: &Installed| Some((installed.id, set.number(&installed.name, installed.version)?));
         let by_name = [(SENT, KeyState::SENT), (BLOCKED, KeyState::BLOCKED)];
@@ -148,14 +149,21 @@ impl Found {
         for engine in engines.iter_mut() {
             engine.resume(&self.cut.engine);
         }
-        for Saved { pattern, key, state } in &self.keys {
-            let Some(&pattern) = numbers.get(pattern) else { continue };
+        let mut damaged = None;
+        let loaded = store.load(self.number, &mut |entry| {
+            let Some(&pattern) = numbers.get(&entry.pattern) else { return };
+            let key = KeyState { pattern, key: entry.key, state: entry.value };
             for engine in engines.iter_mut() {
-                let taken = engine.restore(KeyState { pattern, key, state: state.as_deref() });
-                if taken.map_err(|error| Failure::Key(self.number, error))? {
-                    break;
+                match engine.restore(key) {
+                    Ok(false) => {}
+                    Ok(true) => return,
+                    Err(error) => return damaged = Some(error),
                 }
             }
+        });
+        loaded.map_err(Failure::State)?;
+        if let Some(error) = damaged {
+            return Err(Failure::Key(self.number, error));
         }
         engines.iter_mut().for_each(Engine::restored);
         Ok(())

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -24,6 +24,7 @@ use super::super::shard;
 use super::backup;
 use super::budgets::Reports;
 use super::checkpoint::{self, Part};
+use super::cold;
 use super::handle::{Handle, Shared};
 use super::idempotency::Keys;
 use super::intake::Preparing;
@@ -188,22 +189,28 @@ impl Live {
         }
         let engine = |number| Engine::new(Arc::clone(merger.set()), hasher.clone(), number, shards as u32);
         let mut engines: Vec<Engine> = (0..shards as u32).map(engine).collect();
+        cold::limit(&dir, options.state_memory, &mut engines)
+            .map_err(|error| recovery(Failure::State(error)))?;
         if let Some(found) = &found {
-            found.restore(merger.set(), &mut engines).map_err(recovery)?;
+            found.restore(&*store, merger.set(), &mut engines).map_err(recovery)?;
         }
 
         let (parts, to_checkpoint) = bounded(PARTS_LEN);
         let (mut to_shards, mut from_shards, mut others) = (Vec::new(), Vec::new(), Vec::new());
         let reports = Arc::new(Reports::new(shards));
+        let lost = Arc::<OnceLock<String>>::default();
         for (number, engine) in engines.into_iter().enumerate() {
             let reports = Arc::clone(&reports);
             let (to_shard, steps) = bounded(QUEUE_LEN);
             let (pieces, from_shard) = bounded(QUEUE_LEN);
             to_shards.push(to_shard);
             from_shards.push(from_shard);
+            let lost = Arc::clone(&lost);
             let run = move || {
                 let watch = |engine: &mut _, time| reports.take(number, engine, time);
-                shard::run(engine, &steps, &pieces, Some(look::nanos), watch);
+                if let Err(why) = shard::run(engine, &steps, &pieces, Some(look::nanos), watch) {
+                    let _ = lost.set(why);
+                }
                 Ok(())
             };
             others.push(named("shard", run).map_err(io)?);
@@ -277,7 +284,7 @@ impl Live {
         };
         let mut owner = Owner {
             merger,
-            shards: Shards::new(to_shards),
+            shards: Shards::new(to_shards, lost),
             control,
             registry: Arc::default(),
             max_patterns: options.max_patterns,
