@@ -3,7 +3,7 @@
 //!
 //! In reading order: [`PatternSet`] is what is installed; `gate` tells which events can concern any of it, `route` and
 //! `index` which patterns; `truths` are what their conditions are for an event; `table` turns an automaton into states
-//! and cells; `key_state` is what a key holds, made of the paths in `store` and the events in `page`s; `carried` is
+//! and cells; `key_state` is what a key holds, made of the paths in `store` and the events in `page`s, or, as long as they are `recent`, in the blocks that they came in; `carried` is
 //! what conditions ask of earlier events; `runner` moves one pattern by one event, and closes its windows at
 //! `deadlines`; `skip` decides which complete matches are taken; `sets` and `groups` are other stores and runners for
 //! patterns whose partial matches would be too many, and `matcher` stands for any of them; `saved` is a key as bytes, `changed` which keys have to be given away;
@@ -18,6 +18,7 @@ mod deadlines;
 mod gate;
 mod groups;
 mod index;
+mod kept;
 mod key_state;
 mod keys;
 mod life;
@@ -26,6 +27,7 @@ mod matcher;
 mod page;
 mod path;
 mod payload;
+mod recent;
 mod route;
 mod runner;
 mod saved;

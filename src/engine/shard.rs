@@ -203,6 +203,32 @@ impl Engine {
     pub fn process(&mut self, batch: &Batch, sink: &mut impl MatchSink) {
         // Once a batch: all shards count references to it in one place.
         let set = Arc::clone(&self.set);
+        let number = match self.warms() {
+            true => self.process_warmed(&set, batch, sink),
+            false => self.process_each(&set, batch, sink),
+        };
+        self.sequence += number;
+        if let Some((index, rows)) = batch.runs.last() {
+            self.advance(batch.blocks[*index as usize].heads[rows.end as usize - 1].time, sink);
+        }
+    }
+
+    /// Takes the events of a batch one by one; how many there were.
+    fn process_each(&mut self, set: &PatternSet, batch: &Batch, sink: &mut impl MatchSink) -> u64 {
+        let mut next = self.sequence;
+        for (index, rows) in &batch.runs {
+            let block = &batch.blocks[*index as usize];
+            for_each_concern(block, rows, |row| {
+                let sequence = next + u64::from(row - rows.start);
+                self.event(set, (block, row), sequence, hashes_of(block, row), sink);
+            });
+            next += u64::from(rows.end - rows.start);
+        }
+        next - self.sequence
+    }
+
+    /// The same where some are looked at together before they are taken.
+    fn process_warmed(&mut self, set: &PatternSet, batch: &Batch, sink: &mut impl MatchSink) -> u64 {
         let mut passed = std::mem::take(&mut self.passed);
         passed.clear();
         let mut number = 0_u64;
@@ -215,21 +241,18 @@ impl Engine {
         }
         for some in passed.chunks(WARMED) {
             let event = |&(_, index, row): &(u64, u32, u32)| {
-                let (block, row) = (&*batch.blocks[index as usize], row as usize);
-                (block.row(row), block.key_hashes.get(row * block.key_width..).unwrap_or_default())
+                let block = &*batch.blocks[index as usize];
+                (block.row(row as usize), hashes_of(block, row))
             };
-            let warmed = self.warm(&set, some.iter().map(event));
-            for (place, passed) in some.iter().enumerate() {
-                let (row, hashes) = event(passed);
-                let hashes = warmed.get(place).map_or(hashes, std::slice::from_ref);
-                self.event(&set, row, self.sequence + passed.0, hashes, sink);
+            let warmed = self.warm(set, some.iter().map(event));
+            for (place, passed @ &(number, index, row)) in some.iter().enumerate() {
+                let hashes = warmed.get(place).map_or(event(passed).1, std::slice::from_ref);
+                let block = &batch.blocks[index as usize];
+                self.event(set, (block, row), self.sequence + number, hashes, sink);
             }
         }
         self.passed = passed;
-        self.sequence += number;
-        if let Some((index, rows)) = batch.runs.last() {
-            self.advance(batch.blocks[*index as usize].heads[rows.end as usize - 1].time, sink);
-        }
+        number
     }
 
     /// Takes that all events up to a time have come: every deadline up to then passes.
@@ -371,6 +394,14 @@ impl Engine {
         self.loader = Loader::of_progress(progress, &self.set);
     }
 
+    /// Whether there is so much to look at that `warm` pays.
+    fn warms(&self) -> bool {
+        match &*self.runners {
+            [only] => only.keys() >= MANY_KEYS,
+            many => many.len() >= MANY_PATTERNS,
+        }
+    }
+
     /// Looks at what the keys of some events hold, step by step for all of them: where there are so many keys that each
     /// step misses the caches, the misses of several events are waited for together. The keys' hashes, if it did.
     fn warm<'a>(
@@ -384,12 +415,12 @@ impl Engine {
             KeyHash::new(&self.hasher, slots, known.first().copied().unwrap_or(0)).get(&row)
         };
         match &*self.runners {
-            [only] if only.keys() >= MANY_KEYS => {
+            [only] => {
                 let hashes: SmallVec<_> = events.map(hash).collect();
                 self.store.warm(hashes.iter().filter_map(|&hash| only.first_of(hash)).collect());
                 hashes
             }
-            many if many.len() >= MANY_PATTERNS => {
+            many => {
                 let events: SmallVec<[_; WARMED]> = events.collect();
                 let routes: SmallVec<[Option<&Route>; WARMED]> =
                     events.iter().map(|(row, _)| set.routes.of(row.head.kind).next()).collect();
@@ -406,7 +437,6 @@ impl Engine {
                 self.store.warm(numbers.iter().zip(&hashes).filter_map(key).collect());
                 hashes
             }
-            _ => SmallVec::new(),
         }
     }
 
@@ -429,16 +459,20 @@ impl Engine {
     fn event(
         &mut self,
         set: &PatternSet,
-        row: Row<'_>,
+        block: (&Arc<Block>, u32),
         sequence: u64,
         hashes: &[u64],
         sink: &mut impl MatchSink,
     ) {
+        let row = block.0.row(block.1 as usize);
         self.advance(row.head.time, sink);
         self.moment += 1;
         let (kept, moment) = (Cell::new(NONE), self.moment);
-        let event = Current { set, row: &row, sequence, kept, type_errors: &self.type_errors, moment };
-        for route in set.routes.of(row.head.kind) {
+        let type_errors = &self.type_errors;
+        let event = Current { set, row: &row, block, sequence, kept, type_errors, moment };
+        let mut place = 0;
+        while let Some(route) = set.routes.at(row.head.kind, place) {
+            place += 1;
             if !route.reads(row.head.position.stream) {
                 continue;
             }
@@ -564,6 +598,12 @@ impl Engine {
             self.store.release(found.node);
         }
     }
+}
+
+/// The hashes of an event's keys, where they are known.
+#[inline]
+fn hashes_of(block: &Block, row: u32) -> &[u64] {
+    block.key_hashes.get(row as usize * block.key_width..).unwrap_or_default()
 }
 
 /// Calls `with` for those of a block's rows that may concern some pattern.
