@@ -25,11 +25,17 @@ pub(crate) struct Step {
 /// What is known of the conditions of one pattern for an event, as far as the event alone says: a bit for each that may
 /// be true, in the order of the pattern, and the highest one where they are known at all.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Asked(pub(crate) u8);
+pub(crate) struct Asked(u8);
 
 impl Asked {
     const IS_KNOWN: u8 = 1 << 7;
     const UNKNOWN: Asked = Asked(0);
+
+    /// Of an event of a block, as far as it was prepared.
+    #[inline]
+    pub(crate) fn of(block: &Block, row: u32) -> Asked {
+        block.truths.get(row as usize).map_or(Asked::UNKNOWN, |&asked| Asked(asked))
+    }
 
     /// The conditions that may be true, where they are known.
     #[inline]

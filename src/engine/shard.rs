@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 
 use super::changed::{Given, Giver};
 use super::deadlines::{Deadline, Deadlines};
+use super::gate::Asked;
 use super::life::Life;
 use super::matched::{Kind, MatchSink, MatchView, Order};
 use super::matcher::{Closing, Matcher, Restoring};
@@ -455,6 +456,22 @@ impl Engine {
         self.store.warm(hashes.iter().filter_map(key).collect());
     }
 
+    /// Looks whether an event changes nothing, as most do: the only pattern that it concerns begins no partial match with
+    /// it, and its key holds none. None then, else the hash of its key, 0 where it is not known.
+    #[inline]
+    fn look(&self, set: &PatternSet, row: &Row<'_>, conditions: u64, hashes: &[u64]) -> Option<u64> {
+        let route = set.routes.at(row.head.kind, 0)?;
+        let &[number] = route.patterns.as_slice() else { return Some(0) };
+        let pattern = &set.patterns[number as usize];
+        if !self.tables[pattern.shape as usize].begins_nothing(conditions, pattern.iterative) {
+            return Some(0);
+        }
+        let known = hashes.get(route.key).copied().filter(|&hash| hash != 0);
+        let hash = known.unwrap_or_else(|| self.hasher.hash(row, &set.schema().keys[route.key]));
+        // An event without a key is counted.
+        (hash == 0 || self.runners[number as usize].may_hold(hash)).then_some(hash)
+    }
+
     #[inline]
     fn event(
         &mut self,
@@ -467,9 +484,17 @@ impl Engine {
         let row = block.0.row(block.1 as usize);
         self.advance(row.head.time, sink);
         self.moment += 1;
+        let asked = Asked::of(block.0, block.1);
+        let mut known = 0;
+        if let Some(conditions) = asked.conditions() {
+            match self.look(set, &row, conditions, hashes) {
+                Some(hash) => known = hash,
+                None => return,
+            }
+        }
         let (kept, moment) = (Cell::new(NONE), self.moment);
         let type_errors = &self.type_errors;
-        let event = Current { set, row: &row, block, sequence, kept, type_errors, moment };
+        let event = Current { set, row: &row, block, asked, sequence, kept, type_errors, moment };
         let mut place = 0;
         while let Some(route) = set.routes.at(row.head.kind, place) {
             place += 1;
@@ -481,7 +506,8 @@ impl Engine {
                 self.without_key[route.number as usize] += u64::from(self.shard == 0);
                 continue;
             }
-            let key = KeyHash::new(&self.hasher, slots, hashes.get(route.key).copied().unwrap_or(0));
+            let hash = hashes.get(route.key).copied().unwrap_or_else(|| std::mem::take(&mut known));
+            let key = KeyHash::new(&self.hasher, slots, hash);
             if self.shards > 1 && !slots.is_empty() && (key.get(&row) >> 32) % self.shards != self.shard {
                 continue;
             }

@@ -20,6 +20,8 @@ pub(crate) struct Current<'a> {
     pub(crate) row: &'a Row<'a>,
     /// The block that it is in, and its number there.
     pub(crate) block: (&'a Arc<Block>, u32),
+    /// What is known of the conditions of the only pattern that it concerns.
+    pub(crate) asked: Asked,
     /// Its number in the merged order.
     pub(crate) sequence: u64,
     /// Its number in the store, once some path has it.
@@ -32,13 +34,6 @@ pub(crate) struct Current<'a> {
 impl<'a> Current<'a> {
     fn unary(&self) -> Unary<'a> {
         Unary { row: self.row, around: &self.set.around, type_errors: self.type_errors }
-    }
-
-    /// What is known of the conditions of the only pattern that it concerns.
-    #[inline]
-    fn asked(&self) -> Asked {
-        let (block, number) = self.block;
-        Asked(block.truths.get(number as usize).copied().unwrap_or_default())
     }
 
     /// Its number in the store, where it is kept from now on.
@@ -142,7 +137,7 @@ impl Truths {
     /// Asks all conditions of a pattern; whether any is or may be true.
     #[inline]
     pub(crate) fn ask(&mut self, event: &Current<'_>, pattern: &Compiled) -> bool {
-        let (yes, depends) = match event.asked().conditions() {
+        let (yes, depends) = match event.asked.conditions() {
             Some(conditions) => (conditions & !pattern.iterative, conditions & pattern.iterative),
             None if pattern.atoms.len() > 64 => return self.ask_many(event, pattern),
             None => self.word(event, &pattern.atoms),
