@@ -116,6 +116,15 @@ impl Matcher {
         }
     }
 
+    /// Whether a key of this hash may hold something.
+    #[inline]
+    pub(crate) fn may_hold(&self, hash: u64) -> bool {
+        match self {
+            Matcher::Runs(runner) => runner.may_hold(hash),
+            Matcher::Sets(_) | Matcher::Groups(_) => true,
+        }
+    }
+
     /// How many steps of partial matches are held outside the store that the shard's runs share.
     pub(crate) fn steps(&self) -> usize {
         match self {

@@ -3,7 +3,7 @@
 //!
 //! In reading order: [`PatternSet`] is what is installed; `gate` tells which events can concern any of it, `route` and
 //! `index` which patterns; `truths` are what their conditions are for an event; `table` turns an automaton into states
-//! and cells; `key_state` is what a key holds, made of the paths in `store` and the events in `page`s; `carried` is
+//! and cells; `key_state` is what a key holds, made of the paths in `store` and the events in `page`s, or, as long as they are `recent`, in the blocks that they came in; `carried` is
 //! what conditions ask of earlier events; `runner` moves one pattern by one event, and closes its windows at
 //! `deadlines`; `skip` decides which complete matches are taken; `sets` and `groups` are other stores and runners for
 //! patterns whose partial matches would be too many, and `matcher` stands for any of them; `limits` are what a pattern may
@@ -23,6 +23,7 @@ mod gate;
 mod groups;
 mod index;
 mod inspect;
+mod kept;
 mod key_state;
 mod keys;
 mod life;
@@ -32,6 +33,7 @@ mod matcher;
 mod page;
 mod path;
 mod payload;
+mod recent;
 mod route;
 mod runner;
 mod saved;

@@ -83,6 +83,12 @@ impl Runner {
         Some(KeyState { first })
     }
 
+    /// Whether a key of this hash may hold something.
+    #[inline]
+    pub(crate) fn may_hold(&self, hash: u64) -> bool {
+        self.keys.find(hash as u32, |_| true).is_some()
+    }
+
     /// How many partial matches there are.
     pub(crate) fn partial_matches(&self, store: &Store) -> usize {
         self.states().map(|key| key.runs(store).count()).sum()

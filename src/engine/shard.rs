@@ -11,6 +11,7 @@ use super::changed::{Given, Giver};
 use super::cold::{Cold, Warm};
 use super::cost::{Clock, Cost, Costs};
 use super::deadlines::{Deadline, Deadlines};
+use super::gate::Asked;
 use super::inspect::Inspect;
 use super::life::Life;
 use super::limits::{Keeper, Kept, put_blocked};
@@ -248,6 +249,33 @@ impl Engine {
     pub fn process(&mut self, batch: &Batch, sink: &mut impl MatchSink) {
         // Once a batch: all shards count references to it in one place.
         let set = Arc::clone(&self.set);
+        let number = match self.warms() {
+            true => self.process_warmed(&set, batch, sink),
+            false => self.process_each(&set, batch, sink),
+        };
+        self.sequence += number;
+        if let Some((index, rows)) = batch.runs.last() {
+            self.advance(batch.blocks[*index as usize].heads[rows.end as usize - 1].time, sink);
+        }
+        self.keep_to_budget();
+    }
+
+    /// Takes the events of a batch one by one; how many there were.
+    fn process_each(&mut self, set: &PatternSet, batch: &Batch, sink: &mut impl MatchSink) -> u64 {
+        let mut next = self.sequence;
+        for (index, rows) in &batch.runs {
+            let block = &batch.blocks[*index as usize];
+            for_each_concern(block, rows, |row| {
+                let sequence = next + u64::from(row - rows.start);
+                self.event(set, (block, row), sequence, hashes_of(block, row), sink);
+            });
+            next += u64::from(rows.end - rows.start);
+        }
+        next - self.sequence
+    }
+
+    /// The same where some are looked at together before they are taken.
+    fn process_warmed(&mut self, set: &PatternSet, batch: &Batch, sink: &mut impl MatchSink) -> u64 {
         let mut passed = std::mem::take(&mut self.passed);
         passed.clear();
         let mut number = 0_u64;
@@ -260,22 +288,18 @@ impl Engine {
         }
         for some in passed.chunks(WARMED) {
             let event = |&(_, index, row): &(u64, u32, u32)| {
-                let (block, row) = (&*batch.blocks[index as usize], row as usize);
-                (block.row(row), block.key_hashes.get(row * block.key_width..).unwrap_or_default())
+                let block = &*batch.blocks[index as usize];
+                (block.row(row as usize), hashes_of(block, row))
             };
-            let warmed = self.warm(&set, some.iter().map(event));
-            for (place, passed) in some.iter().enumerate() {
-                let (row, hashes) = event(passed);
-                let hashes = warmed.get(place).map_or(hashes, std::slice::from_ref);
-                self.event(&set, row, self.sequence + passed.0, hashes, sink);
+            let warmed = self.warm(set, some.iter().map(event));
+            for (place, passed @ &(number, index, row)) in some.iter().enumerate() {
+                let hashes = warmed.get(place).map_or(event(passed).1, std::slice::from_ref);
+                let block = &batch.blocks[index as usize];
+                self.event(set, (block, row), self.sequence + number, hashes, sink);
             }
         }
         self.passed = passed;
-        self.sequence += number;
-        if let Some((index, rows)) = batch.runs.last() {
-            self.advance(batch.blocks[*index as usize].heads[rows.end as usize - 1].time, sink);
-        }
-        self.keep_to_budget();
+        number
     }
 
     /// Takes that all events up to a time have come: every deadline up to then passes.
@@ -518,6 +542,14 @@ impl Engine {
         self.loader = Loader::of_progress(progress, &self.set);
     }
 
+    /// Whether there is so much to look at that `warm` pays.
+    fn warms(&self) -> bool {
+        match &*self.runners {
+            [only] => only.keys() >= MANY_KEYS,
+            many => many.len() >= MANY_PATTERNS,
+        }
+    }
+
     /// Looks at what the keys of some events hold, step by step for all of them: where there are so many keys that each
     /// step misses the caches, the misses of several events are waited for together. The keys' hashes, if it did.
     fn warm<'a>(
@@ -531,12 +563,12 @@ impl Engine {
             KeyHash::new(&self.hasher, slots, known.first().copied().unwrap_or(0)).get(&row)
         };
         match &*self.runners {
-            [only] if only.keys() >= MANY_KEYS => {
+            [only] => {
                 let hashes: SmallVec<_> = events.map(hash).collect();
                 self.store.warm(hashes.iter().filter_map(|&hash| only.first_of(hash)).collect());
                 hashes
             }
-            many if many.len() >= MANY_PATTERNS => {
+            many => {
                 let events: SmallVec<[_; WARMED]> = events.collect();
                 let routes: SmallVec<[Option<&Route>; WARMED]> =
                     events.iter().map(|(row, _)| set.routes.of(row.head.kind).next()).collect();
@@ -553,7 +585,6 @@ impl Engine {
                 self.store.warm(numbers.iter().zip(&hashes).filter_map(key).collect());
                 hashes
             }
-            _ => SmallVec::new(),
         }
     }
 
@@ -572,23 +603,52 @@ impl Engine {
         self.store.warm(hashes.iter().filter_map(key).collect());
     }
 
+    /// Looks whether an event changes nothing, as most do: the only pattern that it concerns begins no partial match with
+    /// it, and its key holds none. None then, else the hash of its key, 0 where it is not known.
+    #[inline]
+    fn look(&self, set: &PatternSet, row: &Row<'_>, conditions: u64, hashes: &[u64]) -> Option<u64> {
+        let route = set.routes.at(row.head.kind, 0)?;
+        let &[number] = route.patterns.as_slice() else { return Some(0) };
+        let pattern = &set.patterns[number as usize];
+        if !self.tables[pattern.shape as usize].begins_nothing(conditions, pattern.iterative) {
+            return Some(0);
+        }
+        let known = hashes.get(route.key).copied().filter(|&hash| hash != 0);
+        let hash = known.unwrap_or_else(|| self.hasher.hash(row, &set.schema().keys[route.key]));
+        // An event without a key is counted.
+        let may_hold = self.runners[number as usize].may_hold(hash) || self.cold.has(number);
+        (hash == 0 || may_hold).then_some(hash)
+    }
+
     #[inline]
     fn event(
         &mut self,
         set: &PatternSet,
-        row: Row<'_>,
+        block: (&Arc<Block>, u32),
         sequence: u64,
         hashes: &[u64],
         sink: &mut impl MatchSink,
     ) {
+        let row = block.0.row(block.1 as usize);
         self.advance(row.head.time, sink);
         if self.cold.is_lost() {
             return;
         }
         self.moment += 1;
+        let asked = Asked::of(block.0, block.1);
+        let mut known = 0;
+        if let Some(conditions) = asked.conditions() {
+            match self.look(set, &row, conditions, hashes) {
+                Some(hash) => known = hash,
+                None => return,
+            }
+        }
         let (kept, moment) = (Cell::new(NONE), self.moment);
-        let event = Current { set, row: &row, sequence, kept, type_errors: &self.type_errors, moment };
-        for route in set.routes.of(row.head.kind) {
+        let type_errors = &self.type_errors;
+        let event = Current { set, row: &row, block, asked, sequence, kept, type_errors, moment };
+        let mut place = 0;
+        while let Some(route) = set.routes.at(row.head.kind, place) {
+            place += 1;
             if !route.reads(row.head.position.stream) {
                 continue;
             }
@@ -597,7 +657,8 @@ impl Engine {
                 self.without_key[route.number as usize] += u64::from(self.shard == 0);
                 continue;
             }
-            let key = KeyHash::new(&self.hasher, slots, hashes.get(route.key).copied().unwrap_or(0));
+            let hash = hashes.get(route.key).copied().unwrap_or_else(|| std::mem::take(&mut known));
+            let key = KeyHash::new(&self.hasher, slots, hash);
             if self.shards > 1 && !slots.is_empty() && (key.get(&row) >> 32) % self.shards != self.shard {
                 continue;
             }
@@ -781,6 +842,12 @@ fn passes(completed: &mut (u32, u64), number: u32, most: u64) -> bool {
     }
     completed.1 += 1;
     completed.1 <= most
+}
+
+/// The hashes of an event's keys, where they are known.
+#[inline]
+fn hashes_of(block: &Block, row: u32) -> &[u64] {
+    block.key_hashes.get(row as usize * block.key_width..).unwrap_or_default()
 }
 
 /// Calls `with` for those of a block's rows that may concern some pattern.

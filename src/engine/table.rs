@@ -163,6 +163,15 @@ impl Table {
         self.atoms <= NARROW
     }
 
+    /// Whether it is known that no partial match begins where these conditions may be true, of which some depend on the
+    /// partial match.
+    #[inline]
+    pub(crate) fn begins_nothing(&self, conditions: u64, iterative: u64) -> bool {
+        let truths = conditions & self.states[START as usize].mask;
+        let place = (START as usize) << self.atoms | truths as usize;
+        self.is_narrow() && truths & iterative == 0 && self.narrow.get(place) == Some(&NOTHING)
+    }
+
     /// The cell of a state of a narrow table: a bit for each condition of the pattern says which are true.
     #[inline]
     pub(crate) fn narrow_cell(&mut self, shape: &Shape, state: StateId, truths: u64) -> u32 {

@@ -70,7 +70,7 @@ impl<'a> Events<'a> {
         let mut out = vec![VERSION];
         put(self.all.len(), &mut out);
         for &event in &self.all {
-            put_event(&self.store.row(event), &mut out);
+            self.store.with_packed(event, |row| put_event(row, &mut out));
         }
         out
     }
