@@ -137,9 +137,9 @@ impl Owner {
         loop {
             // What is held is bounded: then the channel fills up, and posting is refused.
             let held: usize = self.streams.iter().flat_map(|s| &s.held).map(|held| held.lines.len()).sum();
-            let arrivals = if held < INTAKE_BYTES { arrivals } else { &nothing };
+            let heard = if held < INTAKE_BYTES { arrivals } else { &nothing };
             select! {
-                recv(arrivals) -> arrival => {
+                recv(heard) -> arrival => {
                     let Ok(arrival) = arrival else { return Ok(()) };
                     let mut bytes = arrival.lines.len();
                     self.arrive(arrival)?;
