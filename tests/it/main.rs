@@ -41,6 +41,7 @@ mod sets;
 mod sinks;
 mod state;
 mod stepwise;
+mod telemetry;
 mod tidy;
 mod twin;
 mod webhooks;
