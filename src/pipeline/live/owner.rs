@@ -482,7 +482,8 @@ impl Owner {
         }
         let Checkpoints { interval, begun, is_open, wanted, .. } = &self.checkpoints;
         let is_due = interval.is_some_and(|interval| begun.elapsed() >= interval);
-        if *is_open || !(is_due || !wanted.is_empty()) {
+        let is_wanted = is_due || !wanted.is_empty();
+        if *is_open || !is_wanted {
             return Ok(());
         }
         self.begin_checkpoint()
