@@ -7,9 +7,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::around;
+use crate::journal::JournalError;
 use crate::pattern::diagnostic::{Diagnostic, Diagnostics};
 use crate::pattern::render::Source;
-use crate::pipeline::live::{NotAppended, Refusal};
+use crate::pipeline::live::{NotAppended, Refusal, Unanswered};
 
 /// A problem document (RFC 9457).
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -107,6 +108,16 @@ impl Problem {
         }
     }
 
+    /// Something that nobody asked for went wrong.
+    pub(super) fn defect(why: impl std::fmt::Display) -> Problem {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", why.to_string())
+    }
+
+    /// Too much at once: later it may go.
+    pub(super) fn busy(code: &str, detail: &str) -> Problem {
+        Problem { retry_after: Some(1), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
+    }
+
     /// What is wrong with pattern texts.
     pub(super) fn of_texts(errors: Vec<Place>) -> Problem {
         let detail = errors.iter().map(|place| place.rendered.trim_end()).collect::<Vec<_>>().join("\n\n");
@@ -133,13 +144,28 @@ impl IntoResponse for Problem {
 
 impl From<NotAppended> for Problem {
     fn from(why: NotAppended) -> Problem {
-        let (status, code, retry_after) = match why {
+        let (status, code, retry_after) = match &why {
             NotAppended::NoStream => (StatusCode::NOT_FOUND, "no-such-stream", None),
+            NotAppended::OtherBody => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key", None),
+            NotAppended::Storage(error) if matches!(**error, JournalError::TooLarge { .. }) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too-large", None)
+            }
             NotAppended::Full => (StatusCode::SERVICE_UNAVAILABLE, "busy", Some(1)),
             NotAppended::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", Some(5)),
             NotAppended::Storage(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage", Some(5)),
         };
         Problem { retry_after, ..Problem::new(status, code, why.to_string()) }
+    }
+}
+
+impl From<Unanswered> for Problem {
+    fn from(why: Unanswered) -> Problem {
+        let (code, seconds) = match why {
+            Unanswered::Busy => ("busy", 1),
+            Unanswered::Stopping => ("stopping", 5),
+        };
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, why.to_string());
+        Problem { retry_after: Some(seconds), ..problem }
     }
 }
 

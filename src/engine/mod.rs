@@ -6,21 +6,27 @@
 //! and cells; `key_state` is what a key holds, made of the paths in `store` and the events in `page`s; `carried` is
 //! what conditions ask of earlier events; `runner` moves one pattern by one event, and closes its windows at
 //! `deadlines`; `skip` decides which complete matches are taken; `sets` and `groups` are other stores and runners for
-//! patterns whose partial matches would be too many, and `matcher` stands for any of them; `saved` is a key as bytes, `changed` which keys have to be given away;
+//! patterns whose partial matches would be too many, and `matcher` stands for any of them; `limits` are what a pattern may
+//! hold and give; `saved` is a key as bytes, `changed` which keys have to be given away; `cost` is what patterns cost,
+//! `inspect` looks into all of it from outside;
 //! [`Engine`] is one shard of it all, `sorter` its order of output; [`MatchView`] is what comes out.
 //!
 //! Not here: which events are late, in which order they come, where they come from and where matches go.
 
 mod carried;
 mod changed;
+mod cold;
 mod condition;
+mod cost;
 mod deadlines;
 mod gate;
 mod groups;
 mod index;
+mod inspect;
 mod key_state;
 mod keys;
 mod life;
+mod limits;
 mod matched;
 mod matcher;
 mod page;
@@ -29,6 +35,7 @@ mod payload;
 mod route;
 mod runner;
 mod saved;
+mod sent;
 mod set;
 mod sets;
 mod shard;
@@ -39,7 +46,11 @@ mod store;
 mod table;
 mod truths;
 
+pub use cold::Spill;
+pub use cost::{Clock, Cost};
+pub use inspect::{Awaited, HeldEvent, HeldKey, Page, Part, PartialMatch, Wait, Weight, name_of_key};
 pub use life::{Differs, Life};
+pub use limits::{Budget, Excess, Hit, Limit, Sums};
 pub use matched::{Kind, MatchSink, MatchView, Order};
 pub use saved::Damaged;
 pub use set::PatternSet;

@@ -115,6 +115,11 @@ impl Payloads {
         self.used > LEAN_BYTES && self.used / 4 > self.alive
     }
 
+    /// Bytes in use, and those among them of events alive.
+    pub(crate) fn bytes(&self) -> (usize, usize) {
+        (self.used, self.alive)
+    }
+
     /// Room for the same payloads, with none in it.
     pub(crate) fn emptied(&self) -> Payloads {
         Payloads { width: self.width, ..Payloads::default() }

@@ -11,6 +11,7 @@ use super::condition::{Condition, Predicates, Types};
 use super::gate::Gate;
 use super::index::{Need, Tokens};
 use super::life::Life;
+use super::limits::Budget;
 use super::matched::Labels;
 use super::path::Surroundings;
 use super::route::Routes;
@@ -46,6 +47,8 @@ pub struct PatternSet {
     pub(crate) runs_only: bool,
     /// The lengths of windows, each once.
     pub(crate) windows: Vec<TimeSpan>,
+    /// Patterns that have budgets over all keys, and some that had.
+    pub(crate) summed: Vec<u32>,
     /// By type.
     pub(super) gates: Vec<Gate>,
     schema: Schema,
@@ -72,6 +75,12 @@ pub(crate) struct Compiled {
     pub(crate) within: Option<Within>,
     pub(crate) skip: Skip,
     pub(crate) emit_timeouts: bool,
+    /// After a match, those of its key do not leave for so long.
+    pub(crate) suppress: Option<TimeSpan>,
+    /// What it may hold and give.
+    pub(crate) budget: Option<Arc<Budget>>,
+    /// How often it was decided about, and how often all that it held was dropped by that.
+    pub(crate) decided: (u64, u64),
     /// Names of the stages in the order of the text.
     pub(crate) stages: Vec<String>,
     /// The conditions, each once.
@@ -143,6 +152,7 @@ impl PatternSet {
             kept_fields: 0,
             runs_only: false,
             windows: Vec::new(),
+            summed: Vec::new(),
             gates: Vec::new(),
             schema: Schema::default(),
             types: hashbrown::HashMap::default(),
@@ -179,6 +189,12 @@ impl PatternSet {
         self.routes.add(number, &pattern, &needs);
         self.patterns.push(Arc::new(pattern));
         number
+    }
+
+    /// The shard of those patterns of a name that have no key, as a number; none: there is none of this name.
+    pub(super) fn home(&self, name: &str) -> Option<u32> {
+        let first = self.patterns.get(*self.by_rank.get(self.rank(name, 0))? as usize)?;
+        (first.plan.name == name).then_some(first.home)
     }
 
     /// How many patterns come before one of this name and version.
@@ -296,6 +312,9 @@ impl Compiled {
             within: plan.within,
             skip: plan.skip,
             emit_timeouts: plan.emit_timeouts,
+            suppress: None,
+            budget: None,
+            decided: (0, 0),
             stages: plan.stages.iter().map(|s| s.name.clone()).collect(),
             streams: streams
                 .iter()

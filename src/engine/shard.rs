@@ -8,13 +8,18 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::changed::{Given, Giver};
+use super::cold::{Cold, Warm};
+use super::cost::{Clock, Cost, Costs};
 use super::deadlines::{Deadline, Deadlines};
+use super::inspect::Inspect;
 use super::life::Life;
+use super::limits::{Keeper, Kept, put_blocked};
 use super::matched::{Kind, MatchSink, MatchView, Order};
 use super::matcher::{Closing, Matcher, Restoring};
 use super::route::Route;
 use super::runner::{Found, Scratch};
-use super::saved::{Damaged, Loader, hash_of_name};
+use super::saved::{Damaged, Loader, hash_of_name, put_name};
+use super::sent::{Sent, put_sent, sent_of};
 use super::set::{Compiled, PatternSet};
 use super::sorter::Sorter;
 use super::store::{NONE, Store};
@@ -42,6 +47,8 @@ pub struct Counters {
     pub matches: u64,
     /// Timeouts found.
     pub timeouts: u64,
+    /// Matches and timeouts that did not leave because their key had had one.
+    pub suppressed: u64,
     /// Comparisons and functions that met values of kinds that do not go together.
     pub type_errors: u64,
     /// By pattern: events that lacked its key. Counted by the first shard alone.
@@ -60,12 +67,20 @@ pub struct SavedKey {
 /// What a key of a pattern holds.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyState<'a> {
-    /// The pattern's number.
+    /// The pattern's number; [`KeyState::SENT`] for what suppression knows of a key, whichever the pattern, and
+    /// [`KeyState::BLOCKED`] for a key that takes no part any more.
     pub pattern: u32,
     /// What names the key: equal where keys are the same by `==`, empty for a pattern without key.
     pub key: &'a [u8],
     /// The encoded state; none: it holds nothing any more.
     pub state: Option<&'a [u8]>,
+}
+
+impl KeyState<'_> {
+    /// What suppression knows has no number: it goes by names.
+    pub const SENT: u32 = u32::MAX;
+    /// What is known of keys that take no part any more in a pattern that exceeded a budget goes by names as well.
+    pub const BLOCKED: u32 = u32::MAX - 1;
 }
 
 /// What is needed besides the keys to go on after a restart: the same in all shards.
@@ -84,32 +99,40 @@ pub struct Progress {
 /// One shard.
 #[derive(Debug)]
 pub struct Engine {
-    set: Arc<PatternSet>,
+    pub(super) set: Arc<PatternSet>,
     /// The events of a batch that pass: number in the batch, block, and row.
     passed: Vec<(u64, u32, u32)>,
     /// The patterns that the current event concerns.
     concerned: Vec<u32>,
-    hasher: KeyHasher,
+    pub(super) hasher: KeyHasher,
     shard: u64,
     shards: u64,
-    runners: Vec<Matcher>,
+    pub(super) runners: Vec<Matcher>,
     /// By shape.
-    tables: Vec<Table>,
-    deadlines: Deadlines,
+    pub(super) tables: Vec<Table>,
+    pub(super) deadlines: Deadlines,
     /// Of so many deadlines the keys were looked at.
     warmed_closings: usize,
-    store: Store,
+    pub(super) store: Store,
     /// Of the keys that are restored.
-    loader: Loader,
+    pub(super) loader: Loader,
+    pub(super) cold: Cold,
     scratch: Scratch,
-    sequence: u64,
+    pub(super) sequence: u64,
     moment: u64,
-    found: Vec<Found>,
+    pub(super) found: Vec<Found>,
     sorter: Sorter,
     counters: Counters,
+    sent: Sent,
+    pub(super) kept: Kept,
+    /// Patterns of which an event completed more matches than their budget, and how many more.
+    pub(super) left_out: Vec<(u32, u64)>,
+    /// A buffer.
+    key_name: Vec<u8>,
     /// By route: events without its key since the set was installed.
     without_key: Vec<u64>,
     type_errors: Cell<u64>,
+    costs: Costs,
 }
 
 impl Engine {
@@ -128,14 +151,20 @@ impl Engine {
             warmed_closings: 0,
             store: Store::default(),
             loader: Loader::default(),
+            cold: Cold::default(),
             scratch: Scratch::default(),
             sequence: 0,
             moment: 0,
             found: Vec::new(),
             sorter: Sorter::default(),
             counters: Counters::default(),
+            sent: Sent::default(),
+            kept: Kept::default(),
+            left_out: Vec::new(),
+            key_name: Vec::new(),
             without_key: Vec::new(),
             type_errors: Cell::new(0),
+            costs: Costs::default(),
             set: Arc::clone(&set),
         };
         engine.install(set);
@@ -152,17 +181,24 @@ impl Engine {
         self.without_key.resize(set.routes.count(), 0);
         self.counters.without_key.resize(set.patterns.len(), 0);
         self.tables.extend(set.shapes.iter().skip(self.tables.len()).map(|shape| Table::new(shape)));
+        self.cold.resize(set.patterns.len());
         for number in self.runners.len() as u32..set.patterns.len() as u32 {
             let mut runner = Matcher::new(number, &set);
             if let Some(old) = set.patterns[number as usize].takes_over {
                 std::mem::swap(&mut runner, &mut self.runners[old as usize]);
                 runner.renumber(number);
+                self.cold.take_over(number, old);
             }
             self.runners.push(runner);
         }
         let removed = |number: usize| set.patterns[number].life == Life::Removed;
-        let gone = self.runners.iter_mut().enumerate().filter(|(number, _)| removed(*number));
-        gone.for_each(|(_, runner)| runner.clear(&mut self.store));
+        for (number, runner) in self.runners.iter_mut().enumerate().filter(|(number, _)| removed(*number)) {
+            runner.clear(&mut self.store);
+            self.cold.clear(number as u32);
+        }
+        self.costs.resize(set.patterns.len());
+        self.sent.keep(|name| set.home(name).is_some());
+        self.take_decisions(&set);
         self.scratch.truths.grow(set.predicates.len());
         self.store.set_fields(set.kept_fields);
         self.deadlines.grow(&set.windows);
@@ -174,11 +210,13 @@ impl Engine {
     pub fn renumber(&mut self, set: Arc<PatternSet>) -> Result<(), Damaged> {
         let (shard, shards) = (self.shard as u32, self.shards as u32);
         let next = Engine::new(set, self.hasher.clone(), shard, shards);
-        let mut saved = self.unload();
+        let mut saved = self.unload_hot();
         let mut old = std::mem::replace(self, next);
         (self.sequence, self.moment, self.type_errors) = (old.sequence, old.moment, old.type_errors.clone());
         let without_key = old.without_key();
         self.counters = std::mem::take(&mut old.counters);
+        self.sent = std::mem::take(&mut old.sent);
+        self.kept = std::mem::take(&mut old.kept).renumbered(&self.set);
         let number = |of: &Arc<Compiled>| match of.life {
             Life::Removed => None,
             _ => self.set.number(&of.plan.name, of.version),
@@ -190,13 +228,20 @@ impl Engine {
                 self.counters.without_key[*number as usize] += count;
             }
         }
+        for (old_number, number) in (0..).zip(&numbers) {
+            if let Some(number) = number {
+                self.costs.set(*number, old.costs.of(old_number));
+            }
+        }
         for key in &mut saved {
             key.pattern = numbers.get(key.pattern as usize).copied().flatten().unwrap_or(u32::MAX);
         }
         let fields = &old.set.schema().fields;
         let were = self.set.schema().fields.iter();
         let were = were.map(|field| fields.iter().position(|other| other == field).unwrap_or(usize::MAX));
-        self.load_by(Loader::of_slots(were.collect()), &saved)
+        let were: Vec<usize> = were.collect();
+        let loader = || Loader::of_slots(were.clone());
+        self.load_by(loader(), &saved).and(self.load_renumbered(old.cold, &numbers, loader))
     }
 
     /// Takes events in their merged order. All deadlines up to the last one's time have passed afterwards.
@@ -230,11 +275,13 @@ impl Engine {
         if let Some((index, rows)) = batch.runs.last() {
             self.advance(batch.blocks[*index as usize].heads[rows.end as usize - 1].time, sink);
         }
+        self.keep_to_budget();
     }
 
     /// Takes that all events up to a time have come: every deadline up to then passes.
     pub fn reach(&mut self, time: Timestamp, sink: &mut impl MatchSink) {
         self.advance(time, sink);
+        self.keep_to_budget();
     }
 
     /// Takes the end of all inputs: time is without end, and every deadline passes.
@@ -242,10 +289,54 @@ impl Engine {
         self.advance(Timestamp::MAX, sink);
     }
 
+    /// Does something with a clock at hand, that tells how long patterns take.
+    pub fn timed<T>(&mut self, clock: Clock, with: impl FnOnce(&mut Engine) -> T) -> T {
+        self.costs.time(Some(clock));
+        let begun = clock();
+        let done = with(self);
+        self.costs.took(clock().saturating_sub(begun));
+        self.costs.time(None);
+        done
+    }
+
+    /// How many nanoseconds were timed, whatever they were for.
+    pub fn timed_nanos(&self) -> u64 {
+        self.costs.total()
+    }
+
+    /// What a pattern has cost in this shard.
+    pub fn cost_of(&self, pattern: u32) -> Cost {
+        self.costs.of(pattern)
+    }
+
+    /// The patterns that it runs.
+    pub(super) fn set(&self) -> &PatternSet {
+        &self.set
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn hasher(&self) -> &KeyHasher {
+        &self.hasher
+    }
+
+    /// The states of a pattern.
+    pub(super) fn table(&self, pattern: u32) -> &Table {
+        &self.tables[self.set.patterns[pattern as usize].shape as usize]
+    }
+
+    /// The keys of a pattern, to be looked at.
+    pub(super) fn inspected(&self, pattern: u32) -> &dyn Inspect {
+        self.runners[pattern as usize].inspected()
+    }
+
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
         let without_key = self.without_key();
-        Counters { type_errors: self.type_errors.get(), without_key, ..self.counters }
+        let suppressed = self.sent.suppressed();
+        Counters { type_errors: self.type_errors.get(), without_key, suppressed, ..self.counters }
     }
 
     fn without_key(&self) -> Vec<u64> {
@@ -261,16 +352,17 @@ impl Engine {
 
     /// In how many keys a pattern holds something.
     pub fn keys_of(&self, pattern: u32) -> usize {
-        self.runners.get(pattern as usize).map_or(0, Matcher::keys)
+        self.runners.get(pattern as usize).map_or(0, Matcher::keys) + self.cold.keys(pattern)
     }
 
-    /// What is held now: keys, partial matches' steps, and kept events.
+    /// What is held now: keys; and in memory partial matches' steps, and kept events.
     pub fn held(&self) -> (usize, usize, usize) {
         let steps = self.store.nodes.len() + self.runners.iter().map(Matcher::steps).sum::<usize>();
-        (self.runners.iter().map(Matcher::keys).sum(), steps, self.store.events())
+        let keys = self.runners.iter().map(Matcher::keys).sum::<usize>() + self.cold_keys();
+        (keys, steps, self.store.events())
     }
 
-    /// How many partial matches there are now, over all patterns and keys.
+    /// How many partial matches there are in memory now, over all patterns and keys.
     pub fn partial_matches(&self) -> usize {
         self.runners.iter().map(|runner| runner.partial_matches(&self.store)).sum()
     }
@@ -278,6 +370,11 @@ impl Engine {
     /// Encodes the state of every key, one by one, and drops it. What is not kept by key stays: how far time has come,
     /// and what was counted.
     pub fn unload(&mut self) -> Vec<SavedKey> {
+        self.load_all();
+        self.unload_hot()
+    }
+
+    fn unload_hot(&mut self) -> Vec<SavedKey> {
         let mut saved = Vec::new();
         for (pattern, runner) in (0..).zip(&mut self.runners) {
             let table = &self.tables[self.set.patterns[pattern as usize].shape as usize];
@@ -293,7 +390,7 @@ impl Engine {
         self.load_by(Loader::default(), keys)
     }
 
-    fn load_by(&mut self, mut loader: Loader, keys: &[SavedKey]) -> Result<(), Damaged> {
+    pub(super) fn load_by(&mut self, mut loader: Loader, keys: &[SavedKey]) -> Result<(), Damaged> {
         let mut result = Ok(());
         for SavedKey { pattern, bytes } in keys {
             let loaded = match self.runners.get_mut(*pattern as usize) {
@@ -318,8 +415,18 @@ impl Engine {
     /// pattern that was removed nothing is told, as all of it is gone. After [`Engine::renumber`], and after
     /// [`Engine::unload`], all are needed.
     pub fn changes(&mut self, all: bool, mut take: impl FnMut(KeyState<'_>)) {
+        if self.cold.is_lost() {
+            return;
+        }
         let mut name = Vec::new();
         for (pattern, runner) in (0..).zip(&mut self.runners) {
+            if self.cold.has(pattern)
+                && !self.cold.give(pattern, runner.changes_mut(), all, &mut |key, state| {
+                    take(KeyState { pattern, key, state: Some(state) });
+                })
+            {
+                return;
+            }
             let compiled = &self.set.patterns[pattern as usize];
             let mut giver = Giver {
                 slots: &self.set.schema().keys[compiled.key],
@@ -331,12 +438,29 @@ impl Engine {
             runner.give(all, &mut giver);
             name = giver.name;
         }
+        self.sent.give(all, |pattern, key, until| {
+            let state = until.map(|until| until.0.to_le_bytes());
+            let state = state.as_ref().map(|bytes| bytes.as_slice());
+            take(KeyState { pattern: KeyState::SENT, key: &put_sent(pattern, key), state });
+        });
+        self.kept.blocked.give(all, |pattern, version, key, hit| {
+            // It is plain data: it can be written.
+            let state = hit.map(|hit| serde_json::to_vec(hit).unwrap_or_default());
+            let key = &put_blocked(pattern, version, key);
+            take(KeyState { pattern: KeyState::BLOCKED, key, state: state.as_deref() });
+        });
     }
 
     /// Takes a key that an engine of the same patterns gave, in whatever number of shards. False: it is another shard's.
     /// Comes after [`Engine::resume`], and [`Engine::restored`] after the last one.
     pub fn restore(&mut self, key: KeyState<'_>) -> Result<bool, Damaged> {
         let KeyState { pattern, key: name, state } = key;
+        if pattern == KeyState::SENT {
+            return self.restore_sent(name, state);
+        }
+        if pattern == KeyState::BLOCKED {
+            return self.restore_blocked(name, state);
+        }
         let compiled = self.set.patterns.get(pattern as usize).filter(|known| known.life != Life::Removed);
         let compiled = compiled.ok_or(Damaged { at: 0, expected: "a pattern that is there" })?;
         let slots = &self.set.schema().keys[compiled.key];
@@ -348,7 +472,30 @@ impl Engine {
         let restoring = Restoring { set: &self.set, hasher: &self.hasher, table, given };
         let runner = &mut self.runners[pattern as usize];
         runner.load(state, &mut self.loader, restoring, &mut self.deadlines, &mut self.store)?;
+        self.note_restored();
         Ok(true)
+    }
+
+    /// The same for what suppression knows. What is known of patterns that are gone is everybody's, and left out.
+    fn restore_sent(&mut self, key: &[u8], state: Option<&[u8]>) -> Result<bool, Damaged> {
+        let (pattern, name) = sent_of(key)?;
+        let Some(home) = self.set.home(pattern) else { return Ok(true) };
+        let is_own = self.owns(name, home);
+        let (Some(state), true) = (state, is_own) else { return Ok(is_own) };
+        let until = state.try_into().map_err(|_| Damaged { at: 0, expected: "a time of 8 bytes" })?;
+        self.sent.restore(pattern, name, Timestamp(i64::from_le_bytes(until)))?;
+        Ok(true)
+    }
+
+    /// Whether a key that is called so is this shard's.
+    pub(super) fn owns(&self, name: &[u8], home: u32) -> bool {
+        // How many fields the key has is the version's matter, but names are of one number of fields only.
+        let hash = |fields| hash_of_name(name, fields, &self.hasher).ok();
+        let shard = match (1..=name.len()).find_map(hash) {
+            Some(hash) => hash >> 32,
+            None => u64::from(home),
+        };
+        shard % self.shards == self.shard
     }
 
     /// All keys are there. They count as given, but where they are encoded otherwise by now.
@@ -435,6 +582,9 @@ impl Engine {
         sink: &mut impl MatchSink,
     ) {
         self.advance(row.head.time, sink);
+        if self.cold.is_lost() {
+            return;
+        }
         self.moment += 1;
         let (kept, moment) = (Cell::new(NONE), self.moment);
         let event = Current { set, row: &row, sequence, kept, type_errors: &self.type_errors, moment };
@@ -464,11 +614,30 @@ impl Engine {
                 if slots.is_empty() && u64::from(pattern.home) % self.shards != self.shard {
                     continue;
                 }
+                if !self.kept.blocked.is_empty() && self.is_blocked(pattern, &row, slots) {
+                    continue;
+                }
+                if self.cold.has(number) {
+                    let mut into = Warm {
+                        set,
+                        hasher: &self.hasher,
+                        tables: &mut self.tables,
+                        runners: &mut self.runners,
+                        deadlines: &mut self.deadlines,
+                        store: &mut self.store,
+                    };
+                    if !self.cold.load_for(&event, &key, number, &mut self.scratch.truths, &mut into) {
+                        return;
+                    }
+                }
                 let runner = &mut self.runners[number as usize];
                 let shape = pattern.shape as usize;
                 let table = &mut self.tables[shape];
                 let (scratch, store) = (&mut self.scratch, &mut self.store);
-                if runner.event(&event, &key, table, scratch, store, &mut self.found) {
+                self.costs.event(number);
+                let opens = runner.event(&event, &key, table, scratch, store, &mut self.found);
+                self.costs.end(number);
+                if opens {
                     let window = set.patterns[number as usize].window;
                     self.deadlines.push(window, number, event.kept.get(), row.head.time, sequence);
                 }
@@ -477,11 +646,22 @@ impl Engine {
                     let alike = alike.filter(|(_, pattern)| pattern.shape as usize == shape);
                     Matcher::rebuild(table, &set.shapes[shape], alike.map(|(runner, _)| runner), store);
                 }
+                if let Some(budget) = pattern.budget.as_deref() {
+                    let (runner, found) = (&mut self.runners[number as usize], &mut self.found);
+                    let (kept, store) = (&mut self.kept, &mut self.store);
+                    let is_over = u64::from(runner.held_by_key()) > budget.partial_matches_per_key;
+                    if is_over || budget.counts_events() {
+                        Keeper { runner, kept, store, found }.keep(number, budget, &event, &key, is_over);
+                    }
+                }
             }
         }
         let kept = event.kept.get();
         if !self.found.is_empty() {
             self.emit(row.head.time, Some((&row, kept)), sink);
+            if !self.left_out.is_empty() {
+                self.too_many_matches(set, &row);
+            }
         }
         if kept != NONE {
             self.store.release_event(kept);
@@ -491,12 +671,17 @@ impl Engine {
     /// Closes what deadlines up to `to` close, one time after the other.
     #[inline]
     fn advance(&mut self, to: Timestamp, sink: &mut impl MatchSink) {
-        if self.deadlines.may_be_due(to) {
+        if self.cold.is_due(to) {
+            self.pass_loading(to, sink);
+        } else if self.deadlines.may_be_due(to) {
             self.pass_deadlines(to, sink);
         }
     }
 
-    fn pass_deadlines(&mut self, to: Timestamp, sink: &mut impl MatchSink) {
+    pub(super) fn pass_deadlines(&mut self, to: Timestamp, sink: &mut impl MatchSink) {
+        if self.cold.is_lost() {
+            return;
+        }
         let set = Arc::clone(&self.set);
         while let Some(at) = self.deadlines.next(to, &self.store) {
             self.moment += 1;
@@ -514,7 +699,9 @@ impl Engine {
                 self.warmed_closings -= 1;
                 let table = &self.tables[pattern.shape as usize];
                 let (scratch, store) = (&mut self.scratch, &mut self.store);
+                self.costs.begin();
                 self.runners[number as usize].close(&closing, begun, table, scratch, store, &mut self.found);
+                self.costs.end(number);
             }
             for number in self.scratch.closed.drain(..) {
                 self.runners[number as usize].release(&mut self.store);
@@ -528,18 +715,30 @@ impl Engine {
     /// Gives what was found at one event or deadline to the sink, in order, each once.
     fn emit(&mut self, time: Timestamp, event: Option<(&Row<'_>, u32)>, sink: &mut impl MatchSink) {
         self.sorter.sort(&self.found, &self.set.ranks, &self.store, event.is_none());
+        let mut completed = (u32::MAX, 0);
         for item in &self.sorter.items {
             let Found { pattern: number, kind, node } = item.found;
             let pattern = &self.set.patterns[number as usize];
+            let most = pattern.budget.as_deref().map_or(u64::MAX, |budget| budget.matches_per_event);
             let count = match kind {
                 Kind::Match => &mut self.counters.matches,
                 Kind::Timeout => &mut self.counters.timeouts,
             };
+            let before = *count;
+            self.costs.begin();
             let mut give = |path: &[(u32, u32)]| {
                 let position = match event {
                     Some((row, _)) => row.head.position,
                     None => self.store.position(path[0].0),
                 };
+                if let Some(within) = pattern.suppress {
+                    self.key_name.clear();
+                    let row = self.store.row(path[0].0);
+                    put_name(&row, &self.set.schema().keys[pattern.key], &mut self.key_name);
+                    if !self.sent.passes(&pattern.plan.name, &self.key_name, time, time.plus(within)) {
+                        return;
+                    }
+                }
                 *count += 1;
                 let view = MatchView {
                     pattern,
@@ -555,15 +754,33 @@ impl Engine {
             };
             match (event, node) {
                 (Some((_, kept)), Found::SETS) => {
-                    self.runners[number as usize].matches(kept, &self.store, give);
+                    let left_out = self.runners[number as usize].matches(kept, &self.store, most, give);
+                    self.left_out.extend((left_out > 0).then_some((number, left_out)));
+                }
+                (Some(_), _) if kind == Kind::Match && !passes(&mut completed, number, most) => {
+                    match self.left_out.last_mut().filter(|(last, _)| *last == number) {
+                        Some((_, count)) => *count += 1,
+                        None => self.left_out.push((number, 1)),
+                    }
                 }
                 _ => give(&self.sorter.paths[item.from..item.to]),
             }
+            self.costs.end(number);
+            self.costs.found(number, kind, *count - before);
         }
         for found in self.found.drain(..) {
             self.store.release(found.node);
         }
     }
+}
+
+/// Whether one match more of a pattern may leave; those of a pattern come one after the other.
+fn passes(completed: &mut (u32, u64), number: u32, most: u64) -> bool {
+    if completed.0 != number {
+        *completed = (number, 0);
+    }
+    completed.1 += 1;
+    completed.1 <= most
 }
 
 /// Calls `with` for those of a block's rows that may concern some pattern.

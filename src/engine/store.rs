@@ -99,6 +99,25 @@ impl Store {
         self.payloads = payloads;
     }
 
+    /// About how many bytes it takes, and how many of them if all events lay together.
+    pub(crate) fn bytes(&self) -> (usize, usize) {
+        let slabs = self.events.len() * size_of::<Kept>()
+            + self.nodes.len() * size_of::<Node>()
+            + self.carried.len() * size_of::<Link>()
+            + self.groups.len() * size_of::<Group>()
+            + self.waiting.len() * 2 * size_of::<Waiting>();
+        let (used, alive) = self.payloads.bytes();
+        (slabs + used, slabs + alive)
+    }
+
+    /// Lets events lie together, where there is much room between them.
+    pub(crate) fn gather(&mut self) {
+        let (used, alive) = self.payloads.bytes();
+        if used > alive + alive / 4 {
+            self.move_together();
+        }
+    }
+
     /// A path that goes one step further, with one reference.
     #[inline]
     pub(crate) fn extend(&mut self, before: u32, event: u32, stage: usize) -> u32 {

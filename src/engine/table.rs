@@ -35,7 +35,7 @@ pub(crate) struct Thread {
 }
 
 /// The thread before the first event stands at no position.
-const BEGINNING: PositionId = PositionId::MAX;
+pub(crate) const BEGINNING: PositionId = PositionId::MAX;
 
 #[derive(Debug)]
 pub(crate) struct State {

@@ -205,6 +205,12 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// The time of the last event.
+    pub fn last_time(&self) -> Option<Timestamp> {
+        let (block, rows) = self.runs.last()?;
+        Some(self.blocks[*block as usize].heads[rows.end as usize - 1].time)
+    }
+
     /// The events: each a row of a block.
     pub fn events(&self) -> impl Iterator<Item = (&Block, usize)> {
         self.runs.iter().flat_map(|(block, rows)| {

@@ -4,14 +4,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::decision::{Change, Decision, Entry, OldState, StreamDeclaration, What};
+use serde::{Deserialize, Serialize};
+
+use super::decision::{Budgets, Change, Decision, Entry, OldState, Properties, StreamDeclaration, What};
 use super::failure::Failure;
+use super::live::Preparation;
 use super::shard::Cut;
 use crate::engine::PatternSet;
 use crate::event::decode::{Decoded, Decoder};
 use crate::event::key::KeyHasher;
 use crate::event::record::StreamSettings;
-use crate::event::{Batch, Block, Position, Timestamp};
+use crate::event::{Batch, Block, Position, TimeSpan, Timestamp};
 use crate::ingest::{BufferFull, Ingest, PartitionSettings, Rejected, Resume};
 use crate::pattern::{self, plan::Plan};
 
@@ -35,16 +38,26 @@ pub(super) struct Merger {
     shadow: Arc<BTreeSet<(String, u64)>>,
     batch_size: usize,
     hasher: Option<KeyHasher>,
-    /// Grows with each set; a block says with which it was prepared.
+    /// Grows with each set and each declaration; a block says with which it was prepared.
     epoch: u64,
     /// The first epoch whose set reads what the present one reads.
     same_fields_since: u64,
     /// Decisions that have not taken effect, by when they do.
-    pending: BTreeMap<(Timestamp, u64), Vec<Change>>,
+    pending: BTreeMap<(Timestamp, u64), Pending>,
+    /// The budgets of patterns that have none of their own, and those of versions that have some.
+    limits: Budgets,
+    own_limits: BTreeMap<(String, u64), Budgets>,
     /// The time that the shards know to have been reached.
     advanced: Option<Timestamp>,
     /// Nothing leaves beyond it.
     end: Timestamp,
+}
+
+/// A decision about patterns that waits for its cut.
+#[derive(Debug)]
+enum Pending {
+    Changes(Vec<Change>),
+    Limits(Budgets),
 }
 
 /// A stream, which is one partition.
@@ -89,6 +102,19 @@ pub(super) struct Counts {
     pub(super) dead_letters: u64,
 }
 
+/// How an installed version was when an earlier run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Was {
+    /// It began no partial match.
+    pub(super) is_retired: bool,
+    /// It gave one match per key in this length of time.
+    #[serde(default)]
+    pub(super) suppress: Option<TimeSpan>,
+    /// Its own budgets.
+    #[serde(default, skip_serializing_if = "Budgets::is_empty")]
+    pub(super) limits: Budgets,
+}
+
 impl Merger {
     /// Over these streams as they were declared first, in the order of their names, with no patterns.
     pub(super) fn new(
@@ -123,6 +149,8 @@ impl Merger {
             epoch: 1,
             same_fields_since: 1,
             pending: BTreeMap::new(),
+            limits: Budgets::default(),
+            own_limits: BTreeMap::new(),
             advanced: None,
             end: Timestamp::MAX,
             set,
@@ -133,28 +161,34 @@ impl Merger {
     /// come again from where `streams` say, and no sink gets the matches of the versions of `shadow`. Decisions that are taken from now on have not had effect before.
     pub(super) fn resume(
         &mut self,
-        versions: Vec<(Plan, u64, bool)>,
+        versions: Vec<(Plan, u64, Was)>,
         streams: &[Resume],
         frontier: Option<Timestamp>,
         shadow: Arc<BTreeSet<(String, u64)>>,
+        limits: Budgets,
     ) {
-        self.shadow = shadow;
-        let retired: Vec<(String, u64)> = versions
-            .iter()
-            .filter(|(_, _, is_retired)| *is_retired)
-            .map(|(plan, version, _)| (plan.name.clone(), *version))
-            .collect();
+        (self.shadow, self.limits) = (shadow, limits);
+        let were: Vec<(String, u64, Was)> =
+            versions.iter().map(|(plan, version, was)| (plan.name.clone(), *version, *was)).collect();
         let plans = versions.into_iter().map(|(plan, version, _)| (plan, version)).collect();
         let names: Vec<String> = self.streams.iter().map(|stream| stream.name.clone()).collect();
         let settings = self.streams.first();
         let settings =
             settings.map_or_else(StreamSettings::default, |first| first.eras[0].declaration.settings());
         let mut set = PatternSet::of_versions(plans, &settings, &names);
-        for (name, version) in retired {
-            if let Some(number) = set.number(&name, version) {
+        for (name, version, was) in were {
+            if !was.limits.is_empty() {
+                self.own_limits.insert((name.clone(), version), was.limits);
+            }
+            let Some(number) = set.number(&name, version) else { continue };
+            if was.is_retired {
                 set = set.retire(number);
             }
+            if was.suppress.is_some() {
+                set = set.suppress(number, was.suppress);
+            }
         }
+        let set = set.limit_all(|name, version| self.effective(name, version).budget());
         self.install(Arc::new(set), true);
         self.ingest.resume(streams, frontier);
         self.advanced = frontier;
@@ -210,15 +244,59 @@ impl Merger {
             };
             let position = Position { stream: stream as u32, partition: 0, offset: first };
             let mut decoded = at.eras[at.era].decoder.decode(std::mem::replace(&mut lines, rest), position);
-            at.next = first + decoded.lines;
-            at.counts.events += decoded.block.heads.len() as u64;
-            at.counts.dead_letters += decoded.dead.len() as u64;
-            first = at.next;
+            first += decoded.lines;
             self.prepare(&mut decoded);
-            self.ingest.push(stream, decoded)?;
+            self.push(stream, decoded, first)?;
         }
         self.enter_era(stream, first);
         Ok(())
+    }
+
+    /// Reads lines as the stream is declared at last, numbered from 0.
+    pub(super) fn decode(&mut self, stream: usize, lines: Vec<u8>) -> Decoded {
+        let position = Position { stream: stream as u32, partition: 0, offset: 0 };
+        let last = self.streams[stream].eras.last_mut();
+        let mut decoded = last.map_or_else(Decoded::default, |era| era.decoder.decode(lines, position));
+        self.prepare(&mut decoded);
+        decoded
+    }
+
+    /// Takes lines that are durable, and were decoded as [`Merger::preparation`] says, now or before other patterns came. They
+    /// come behind the last declaration of their stream: a service declares its streams before it takes lines for them.
+    pub(super) fn decoded(
+        &mut self,
+        stream: usize,
+        first: u64,
+        mut decoded: Decoded,
+    ) -> Result<(), BufferFull> {
+        self.enter_era(stream, first);
+        decoded.number_from(first);
+        let next = first + decoded.lines;
+        self.push(stream, decoded, next)
+    }
+
+    fn push(&mut self, stream: usize, decoded: Decoded, next: u64) -> Result<(), BufferFull> {
+        let at = &mut self.streams[stream];
+        at.next = next;
+        at.counts.events += decoded.block.heads.len() as u64;
+        at.counts.dead_letters += decoded.dead.len() as u64;
+        self.ingest.push(stream, decoded)
+    }
+
+    /// Says how lines are prepared: it grows with each change of patterns and each declaration.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// How lines that come next are prepared.
+    pub(super) fn preparation(&self) -> Preparation {
+        let decoder = |stream: &Stream| stream.eras.last().map(|era| era.decoder.clone());
+        Preparation {
+            epoch: self.epoch,
+            set: Arc::clone(&self.set),
+            hasher: self.hasher.clone(),
+            decoders: self.streams.iter().filter_map(decoder).collect(),
+        }
     }
 
     /// Reads the stream as it was declared for the line at an offset, which comes next.
@@ -242,6 +320,7 @@ impl Merger {
         // A declaration that no line was read by is as if it had never been; so is any that an edited log puts back.
         at.eras.truncate(at.eras.partition_point(|known| known.from < from));
         at.eras.push(era);
+        self.epoch += 1;
         if from <= at.next {
             at.era = at.eras.len() - 1;
             self.ingest.redeclare(stream, &declaration.partition(stream as u32));
@@ -258,7 +337,11 @@ impl Merger {
         match &entry.decision {
             Decision::Patterns { effective_from, changes } => {
                 let at = effective_from.unwrap_or(Timestamp::MIN);
-                self.pending.insert((at, entry.sequence), changes.clone());
+                self.pending.insert((at, entry.sequence), Pending::Changes(changes.clone()));
+            }
+            Decision::Limits { effective_from, limits } => {
+                let at = effective_from.unwrap_or(Timestamp::MIN);
+                self.pending.insert((at, entry.sequence), Pending::Limits(*limits));
             }
             Decision::Idle { stream, .. } => self.set_idle(stream, true),
             Decision::Resume { stream, offset, floor } => {
@@ -348,9 +431,18 @@ impl Merger {
     fn cut(&mut self, at: Timestamp, taker: &mut impl Taker) -> Result<(), Failure> {
         let mut set = PatternSet::clone(&self.set);
         while let Some(entry) = self.pending.first_entry().filter(|entry| entry.key().0 == at) {
-            for change in entry.remove() {
-                set = changed(&set, &change);
-                self.note_shadow(&change, &set);
+            match entry.remove() {
+                Pending::Changes(changes) => {
+                    for change in changes {
+                        set = changed(&set, &change);
+                        self.note_shadow(&change, &set);
+                        set = self.decided(&change, set);
+                    }
+                }
+                Pending::Limits(limits) => {
+                    self.limits = limits;
+                    set = set.limit_all(|name, version| self.effective(name, version).budget());
+                }
             }
         }
         let renumbers = set.is_sparse();
@@ -385,6 +477,34 @@ impl Merger {
             }
         }
         self.set = set;
+    }
+
+    /// The budgets of patterns that have none of their own.
+    pub(super) fn limits(&self) -> Budgets {
+        self.limits
+    }
+
+    /// The own budgets of an installed version.
+    pub(super) fn own_limits(&self, name: &str, version: u64) -> Budgets {
+        self.own_limits.get(&(name.to_owned(), version)).copied().unwrap_or_default()
+    }
+
+    fn effective(&self, name: &str, version: u64) -> Budgets {
+        self.own_limits(name, version).over(self.limits)
+    }
+
+    /// The set in which a version that was changed has its budgets, and no key is out any more.
+    fn decided(&mut self, Change { name, version, what }: &Change, set: PatternSet) -> PatternSet {
+        if let What::Put { properties, .. } | What::Set { properties } = what {
+            self.own_limits.remove(&(name.clone(), *version));
+            if !properties.limits.is_empty() {
+                self.own_limits.insert((name.clone(), *version), properties.limits);
+            }
+        }
+        self.own_limits.retain(|(name, version), _| set.number(name, *version).is_some());
+        let Some(number) = set.number(name, *version) else { return set };
+        let drops = matches!(what, What::Suspend { state: OldState::Drop, .. });
+        set.limit(number, self.effective(name, *version).budget()).decided(number, drops)
     }
 
     /// Notes whether a version is one whose matches no sink gets. It stays so while it ends.
@@ -442,15 +562,20 @@ fn changed(set: &PatternSet, change: &Change) -> PatternSet {
             let next = match (last, state.unwrap_or(OldState::Drain)) {
                 (Some(old), OldState::Carry) => match set.replace(old, plan.clone(), *version) {
                     Ok(next) => next,
-                    Err(_) => set.without(old).with_version(plan, *version),
+                    Err(_) => set.with_version(plan, *version).without(old),
                 },
-                (Some(old), OldState::Drop) => set.without(old).with_version(plan, *version),
+                // In this order, the new one finds the shard of the old one, which knows what was sent.
+                (Some(old), OldState::Drop) => set.with_version(plan, *version).without(old),
                 (Some(old), OldState::Drain) => set.retire(old).with_version(plan, *version),
                 (None, _) => set.with_version(plan, *version),
             };
-            paused(next, name, *version, properties.paused)
+            with_properties(next, name, *version, properties)
         }
-        What::Set { properties } => paused(set.clone(), name, *version, properties.paused),
+        What::Set { properties } => with_properties(set.clone(), name, *version, properties),
+        What::Suspend { .. } => match set.number(name, *version) {
+            None => set.clone(),
+            Some(number) => set.retire(number),
+        },
         What::Remove { state } => match (set.number(name, *version), state) {
             (None, _) => set.clone(),
             (Some(number), OldState::Drain) => set.retire(number),
@@ -459,12 +584,10 @@ fn changed(set: &PatternSet, change: &Change) -> PatternSet {
     }
 }
 
-fn paused(set: PatternSet, name: &str, version: u64, paused: bool) -> PatternSet {
-    match set.number(name, version) {
-        Some(number) if paused => set.retire(number),
-        Some(number) => set.activate(number),
-        None => set,
-    }
+fn with_properties(set: PatternSet, name: &str, version: u64, properties: &Properties) -> PatternSet {
+    let Some(number) = set.number(name, version) else { return set };
+    let set = if properties.paused { set.retire(number) } else { set.activate(number) };
+    set.suppress(number, properties.suppress)
 }
 
 /// The plan of the one pattern of a text.

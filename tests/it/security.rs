@@ -98,7 +98,10 @@ const WITH_TOKENS: &[(&str, &str)] = &[("SEQUOR__AUTH__ENABLED", "true")];
 
 /// The path of a template, with names that are nowhere.
 fn path_of(template: &str) -> String {
-    template.replace("{stream}", "nowhere").replace("{name}", "nowhere")
+    let path =
+        template.replace("{stream}", "nowhere").replace("{name}", "nowhere").replace("{sequence}", "7");
+    // What goes on for ever is refused at once.
+    if path.ends_with("/stream") { path + "?kind=nothing" } else { path }
 }
 
 #[test]
@@ -185,6 +188,15 @@ fn scopes_narrow_what_a_token_may() {
     assert_eq!(service.ask("DELETE", "/v1/patterns/card_a", &[&editor], "").0, 428);
     assert_eq!(service.status("POST", "/v1/streams/other/events", Some(&ingest)), 403);
     assert_eq!(service.status("POST", "/v1/streams/events/events", Some(&ingest)), 200);
+    // What is sent again goes to the stream that it was of.
+    let elsewhere = made(dir, "elsewhere", Role::Ingest, &["--stream", "other"]);
+    let ingest_header = format!("Authorization: Bearer {ingest}");
+    service.ask("POST", "/v1/streams/events/events", &[&ingest_header], "{\"ts\":1}\nno event\n");
+    let redrive = |token: &str| service.status("POST", "/v1/dead-letters/0/redrive", Some(token));
+    while redrive(&ingest) == 404 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!((redrive(&ingest), redrive(&elsewhere)), (200, 403));
 }
 
 #[test]

@@ -13,7 +13,7 @@ use serde_json::Value as Json;
 use tempfile::TempDir;
 
 /// How long a test waits for what has to come.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A service, running or not, in a folder of its own that goes with it.
 pub(crate) struct Service {
@@ -138,6 +138,12 @@ impl Service {
         }
     }
 
+    /// The number of the process.
+    #[track_caller]
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Asks it to stop, and waits for its end. Its exit status.
     #[track_caller]
     pub(crate) fn stop(&mut self) -> i32 {
@@ -147,7 +153,7 @@ impl Service {
 
     /// Asks it to stop, and does not wait.
     pub(crate) fn terminate(&self) {
-        let pid = self.child.as_ref().expect("it runs").id().to_string();
+        let pid = self.pid().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 

@@ -16,7 +16,7 @@ use sequor::pattern::{Limits, compile};
 
 use crate::generate::Random;
 use crate::naive;
-use crate::serving::{Service, eventually, sequor};
+use crate::serving::{PATIENCE, Service, sequor};
 
 /// How long the random rounds may go on where their number is not given.
 const ROUNDS_TIME: Duration = Duration::from_secs(40);
@@ -24,17 +24,27 @@ const ROUNDS_TIME: Duration = Duration::from_secs(40);
 const STREAMS: [&str; 4] = ["alpha", "beta", "events", "zeta"];
 const NAMES: [&str; 4] = ["one", "two", "three", "four"];
 
+/// Budgets, and values that are reached now and then.
+const LIMITS: [(&str, i64); 6] = [
+    ("max_partial_matches_per_key", 12),
+    ("max_retained_events_per_key", 12),
+    ("max_retained_bytes_per_key", 900),
+    ("max_partial_matches", 30),
+    ("max_retained_bytes", 2000),
+    ("max_matches_per_event", 4),
+];
+
 /// What came out: matches, late events, dead letters.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Out {
-    matches: String,
+pub(crate) struct Out {
+    pub(crate) matches: String,
     late: String,
     dead: String,
 }
 
 impl Out {
     /// What the journals of a data directory hold.
-    fn sent(data: &Path) -> Out {
+    pub(crate) fn sent(data: &Path) -> Out {
         let mut out = Out::default();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         for record in Tail::open(&data.join("matches")).unwrap().reader(0).unwrap() {
@@ -51,7 +61,7 @@ impl Out {
 
     /// What a replay of the files `control.jsonl` and `events.jsonl` gives.
     #[track_caller]
-    fn replayed(dir: &Path, threads: &str, batch: &str) -> Out {
+    pub(crate) fn replayed(dir: &Path, threads: &str, batch: &str) -> Out {
         let output = sequor(dir)
             .args(["replay", "-q", "--control-log", "control.jsonl", "--input", "events.jsonl"])
             .args(["-o", "matches.out", "--late", "late.out", "--dead-letter", "dead.out"])
@@ -63,11 +73,26 @@ impl Out {
         Out { matches: read("matches.out"), late: read("late.out"), dead: read("dead.out") }
     }
 
-    /// Whether all of it is the beginning of another.
-    fn begins(&self, all: &Out) -> bool {
-        all.matches.starts_with(&self.matches)
-            && all.late.starts_with(&self.late)
-            && all.dead.starts_with(&self.dead)
+    /// Where it is not the beginning of another.
+    pub(crate) fn beyond(&self, all: &Out) -> Option<String> {
+        let pairs = [
+            ("matches", &self.matches, &all.matches),
+            ("late", &self.late, &all.late),
+            ("dead letters", &self.dead, &all.dead),
+        ];
+        pairs.into_iter().find_map(|(what, these, all)| {
+            let place = these.lines().zip(all.lines()).take_while(|(a, b)| a == b).count();
+            let is_all = all.starts_with(these);
+            (!is_all).then(|| {
+                format!(
+                    "{what}, line {place} of {} and {}:\n sent     {:?}\n replayed {:?}",
+                    all.lines().count(),
+                    these.lines().count(),
+                    all.lines().nth(place),
+                    these.lines().nth(place),
+                )
+            })
+        })
     }
 }
 
@@ -78,17 +103,29 @@ fn export(dir: &Path, what: &str, file: &str) {
 }
 
 #[track_caller]
-fn export_both(dir: &Path) {
+pub(crate) fn export_both(dir: &Path) {
     export(dir, "control-log", "control.jsonl");
     export(dir, "events", "events.jsonl");
 }
 
 fn config(random: &mut Random, streams: &[&str]) -> String {
     let mut text = format!(
-        "[engine]\nthreads = {}\nbatch_size = {}\n[data]\nsegment_size = \"4KiB\"\n",
+        "[engine]\nthreads = {}\nbatch_size = {}\n[data]\nsegment_size = \"4KiB\"\ncheckpoint_interval = \"{}\"\n",
         random.between(1, 3),
         random.pick(&[1, 3, 64, 4096]),
+        random.pick(&["100ms", "100ms", "300ms", "10s"]),
     );
+    if random.chance(50) {
+        let _ = writeln!(text, "state_memory = \"{}KiB\"", random.pick(&[1, 1, 4, 20]));
+    }
+    if random.chance(60) {
+        let _ = writeln!(text, "[limits]\npolicy = \"{}\"", random.pick(&["suspend", "drop_oldest"]));
+        for (name, most) in LIMITS {
+            if random.chance(25) {
+                let _ = writeln!(text, "{name} = {}", random.between(1, most));
+            }
+        }
+    }
     for name in streams {
         let bound = random.pick(&["0ms", "20ms", "200ms", "3s"]);
         let idle = random.pick(&["1ms", "30ms", "120ms", "10m"]);
@@ -114,12 +151,13 @@ fn pattern(random: &mut Random, name: &str) -> String {
     let select = random.pick(&["a.n as x", "b.n as y, a.n as x", "a.n as x, count(a) as c"]);
     let from = random.pick(&["", "", "", "from alpha", "from `events`, zeta"]);
     let stages = random.pick(&[
-        "a: a followed by b: b where b.n > a.n",
+        "a: a followed by b: b where n > a.n",
         "a: a next b: b",
         "a: a followed by b: b | c",
         "a{1,3}: a followed by b: c",
         "a: a not followed by x: c followed by b: b",
         "a: a not followed by b: b",
+        "a: a followed by any b: b",
     ]);
     let within = random.pick(&["300ms", "1s", "4s"]);
     let emit = random.pick(&["", "", "emit timeouts"]);
@@ -244,9 +282,26 @@ impl Round {
         }
         let tag = known.header("etag");
         if random.chance(25) {
-            let body = format!("{{\"paused\":{}}}", random.chance(60));
+            let is_suspended = known.json()["state"] == "suspended";
+            let body = match random.below(if is_suspended { 2 } else { 4 }) {
+                0..2 => format!("{{\"paused\":{}}}", !is_suspended && random.chance(60)),
+                2 => {
+                    let (name, most) = *random.pick(&LIMITS);
+                    let value = random.between(1, most).to_string();
+                    let value = if random.chance(30) { "null" } else { &value };
+                    let policy = random.pick(&["null", "\"suspend\"", "\"drop_oldest\""]);
+                    format!("{{\"limits\":{{\"{name}\":{value},\"policy\":{policy}}}}}")
+                }
+                _ => format!(
+                    "{{\"suppress\":{}}}",
+                    random.pick(&["null", "\"20ms\"", "\"300ms\"", "\"2s\"", "\"1h\""])
+                ),
+            };
             let headers = [("content-type", "application/merge-patch+json"), ("if-match", tag)];
             return self.service.send("PATCH", &path, &headers, body).status == 200;
+        }
+        if known.json()["state"] == "suspended" {
+            *self.done.entry("suspended").or_default() += 1;
         }
         // What is carried over has to be the same but for what is selected.
         let state = *random.pick(&["drain", "drop", "carry"]);
@@ -287,9 +342,12 @@ impl Round {
             export(&self.service.dir, "events", "events.jsonl");
         }
         let replayed = Out::replayed(&self.service.dir, "2", "100");
-        eventually("what was exported is sent", || {
-            replayed.begins(&Out::sent(&self.service.data())).then_some(())
-        });
+        let begun = Instant::now();
+        while let Some(difference) = replayed.beyond(&Out::sent(&self.service.data())) {
+            let control = || fs::read_to_string(self.service.dir.join("control.jsonl")).unwrap();
+            assert!(begun.elapsed() < PATIENCE, "not sent: {difference}\n{}", control());
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 }
 
@@ -322,22 +380,10 @@ fn a_replay_of_the_logs_gives_what_the_service_gave() {
         let sent = Out::sent(&round.service.data());
         for (threads, batch) in [("1", "4096"), ("3", "7")] {
             let replayed = Out::replayed(&round.service.dir, threads, batch);
-            let differs = |what: &str, sent: &str, replayed: &str| {
-                if sent != replayed {
-                    let same = sent.lines().zip(replayed.lines()).take_while(|(a, b)| a == b).count();
-                    panic!(
-                        "seed {seed}, {threads} threads, {what}, line {same} of {} and {}:\n sent     {:?}\n replayed {:?}\n{}",
-                        sent.lines().count(),
-                        replayed.lines().count(),
-                        sent.lines().nth(same),
-                        replayed.lines().nth(same),
-                        fs::read_to_string(round.service.dir.join("control.jsonl")).unwrap(),
-                    );
-                }
-            };
-            differs("matches", &sent.matches, &replayed.matches);
-            differs("late", &sent.late, &replayed.late);
-            differs("dead letters", &sent.dead, &replayed.dead);
+            if let Some(difference) = replayed.beyond(&sent).or_else(|| sent.beyond(&replayed)) {
+                let control = fs::read_to_string(round.service.dir.join("control.jsonl")).unwrap();
+                panic!("seed {seed}, {threads} threads, {difference}\n{control}");
+            }
         }
         round.done.into_iter().for_each(|(what, count)| *done.entry(what).or_default() += count);
         for (sum, text) in lines.iter_mut().zip([&sent.matches, &sent.late, &sent.dead]) {
@@ -424,7 +470,11 @@ fn exports_that_do_not_fit_are_refused_with_the_reason() {
     };
     refused(&control, &format!("{}\n{}\n", lines[0], lines[1]), "end before offset 2, the frontier");
     refused(&control, &format!("{}\n{}\n", lines[0], lines[2]), "offset 2 where 1 is expected");
-    refused(&control, &events.replace("\"events\"", "\"others\""), "does not declare the stream `others`");
+    let without_end =
+        control.lines().filter(|line| !line.contains("\"frontier\"")).collect::<Vec<_>>().join("\n");
+    let others = events.replace("\"events\"", "\"others\"");
+    refused(&without_end, &others, "does not declare the stream `others`");
+    refused(&control, &others, "end before offset 0, the frontier");
     refused(&control, "{\"ts\":1}\n", "a line is no record");
     refused(
         &control.replace("\"op\":\"frontier\"", "\"op\":\"prophecy\""),

@@ -104,8 +104,8 @@ fn in_scope(actor: Actor, rule: &Rule, params: &Params) -> Result<Actor, Refused
         || params.as_ref().ok().and_then(|params| params.iter().next()).map_or("", |(_, value)| value);
     let fits = match rule.scope {
         Scope::None => true,
-        Scope::Stream => actor.may_post_to(named()),
-        // Where a body names patterns, whoever reads it looks.
+        Scope::Stream => !rule.path.contains("{stream}") || actor.may_post_to(named()),
+        // Where something else names them, whoever reads that looks.
         Scope::Pattern => !rule.path.contains('{') || actor.may_change(named()),
     };
     let detail = format!("`{}` is not in the scope of the token `{}`", named(), actor.name);
@@ -188,6 +188,15 @@ pub(in crate::api) fn may_change(actor: &Actor, pattern: &str) -> Result<(), Pro
         return Ok(());
     }
     let detail = format!("`{pattern}` is not in the scope of the token `{}`", actor.name);
+    Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+}
+
+/// Refuses events for a stream that is not in the scope of a token.
+pub(in crate::api) fn may_post_to(actor: &Actor, stream: &str) -> Result<(), Problem> {
+    if actor.may_post_to(stream) {
+        return Ok(());
+    }
+    let detail = format!("`{stream}` is not in the scope of the token `{}`", actor.name);
     Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
 }
 

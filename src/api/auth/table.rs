@@ -29,7 +29,7 @@ impl Rule {
 pub enum Scope {
     /// Nothing: scopes make no difference.
     None,
-    /// The stream that the path names.
+    /// The stream that the path names, or that a dead letter is of.
     Stream,
     /// The pattern that the path or the body names.
     Pattern,
@@ -59,7 +59,9 @@ const fn admin(method: &'static str, path: &'static str) -> Rule {
 pub const RULES: &[Rule] = &[
     open("/livez"),
     open("/readyz"),
+    read("/metrics"),
     read("/v1/streams"),
+    read("/v1/streams/{stream}"),
     ingest("/v1/streams/{stream}/events"),
     ingest("/v1/streams/{stream}/watermark"),
     read("/v1/patterns"),
@@ -71,9 +73,15 @@ pub const RULES: &[Rule] = &[
     read("/v1/patterns/{name}/versions"),
     read("/v1/patterns/{name}/versions/{version}"),
     read("/v1/patterns/{name}/graph"),
+    read("/v1/patterns/{name}/partial-matches"),
+    read("/v1/patterns/{name}/cost"),
+    read("/v1/keys/{key}"),
     edit("POST", "/v1/patterns:apply"),
     edit("POST", "/v1/patterns:check"),
     read("/v1/matches"),
+    read("/v1/matches/stream"),
+    read("/v1/dead-letters"),
+    ingest("/v1/dead-letters/{sequence}/redrive"),
     read("/v1/control-log"),
     read("/v1/sinks"),
     admin("GET", "/v1/audit"),

@@ -139,8 +139,14 @@ pub(super) async fn put(
 
 /// Properties of a whole pattern: what is not said is at its default.
 fn replacing(given: NewProperties) -> NewProperties {
-    let Properties { paused, shadow, labels, limits } = given.over(Properties::default());
-    NewProperties { paused: Some(paused), shadow: Some(shadow), labels: Some(labels), limits: Some(limits) }
+    let Properties { paused, shadow, labels, suppress, limits } = given.over(Properties::default());
+    NewProperties {
+        paused: Some(paused),
+        shadow: Some(shadow),
+        labels: Some(labels),
+        suppress: Some(suppress),
+        limits: Some(limits),
+    }
 }
 
 /// No such pattern any more
@@ -196,11 +202,13 @@ pub(super) struct PatternPatch {
     shadow: Option<bool>,
     /// Labels by name; null takes one away.
     labels: Option<BTreeMap<String, Option<String>>>,
+    /// One match per key in this length of event time, as in `10m`; null: every match.
+    suppress: Option<String>,
     /// Its own budgets; null takes one away.
     limits: Option<Budgets>,
 }
 
-/// Other properties: paused, shadow, labels, limits
+/// Other properties: paused, shadow, labels, suppress, limits
 #[utoipa::path(
     patch,
     path = "/v1/patterns/{name}",
@@ -254,7 +262,7 @@ fn merged(before: Properties, patch: Value) -> Result<Properties, Problem> {
     let invalid = |detail: String| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid-body", detail);
     if !patch.is_object() {
         return Err(invalid(String::from(
-            "a patch is an object with `paused`, `shadow`, `labels` or `limits`",
+            "a patch is an object with `paused`, `shadow`, `labels`, `suppress` or `limits`",
         )));
     }
     let mut whole = serde_json::to_value(before).map_err(|error| invalid(error.to_string()))?;

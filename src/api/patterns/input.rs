@@ -10,9 +10,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use crate::api::extract::{Moment, media_type};
 use crate::api::problem::{Place, Problem, places};
-use crate::event::Timestamp;
+use crate::event::{TimeSpan, Timestamp};
 use crate::pattern::{self, compile};
-use crate::pipeline::decision::{Budgets, OldState};
+use crate::pipeline::decision::{Budgets, OldState, span};
 use crate::pipeline::live::NewProperties;
 
 /// How a change is to be made.
@@ -95,6 +95,10 @@ pub(super) struct New {
     /// Whether it begins no partial match.
     #[serde(default)]
     paused: Option<bool>,
+    /// It gives one match per key in this length of event time, as in `10m`; the others are counted and dropped.
+    #[serde(default, with = "span")]
+    #[schema(value_type = Option<String>)]
+    suppress: Option<TimeSpan>,
     /// Its own budgets.
     #[serde(default)]
     limits: Option<Budgets>,
@@ -209,7 +213,15 @@ impl Body {
 
 impl New {
     fn of(source: String) -> New {
-        New { source, labels: None, shadow: None, paused: None, limits: None, effective_from: None }
+        New {
+            source,
+            labels: None,
+            shadow: None,
+            paused: None,
+            suppress: None,
+            limits: None,
+            effective_from: None,
+        }
     }
 
     fn properties(&self) -> NewProperties {
@@ -217,7 +229,8 @@ impl New {
             paused: self.paused,
             shadow: self.shadow,
             labels: self.labels.clone(),
-            limits: self.limits.clone(),
+            suppress: self.suppress.map(Some),
+            limits: self.limits,
         }
     }
 }

@@ -6,9 +6,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::api::problem::Place;
-use crate::event::Timestamp;
-use crate::pipeline::decision::{Budgets, OldState};
-use crate::pipeline::live::{Action, Decided};
+use crate::event::{TimeSpan, Timestamp};
+use crate::pipeline::decision::{Budgets, OldState, Suspension, span};
+use crate::pipeline::live::{Action, Decided, Dropped};
 use crate::pipeline::registry::{Pattern, Registry, Standing, Version};
 
 /// A pattern: the version that goes for its name, and what holds for it.
@@ -27,7 +27,15 @@ pub(super) struct Shown {
     shadow: bool,
     /// Whether it begins no partial match.
     paused: bool,
+    /// It gives one match per key in this length of event time; null: every match.
+    #[serde(with = "span")]
+    #[schema(value_type = Option<String>)]
+    suppress: Option<TimeSpan>,
     limits: Budgets,
+    /// Why it is suspended; null: it is not. It goes on with `paused: false`, or with another version.
+    suspended: Option<Suspension>,
+    /// What was dropped because of budgets since the service started; null: nothing.
+    dropped: Option<Dropped>,
     /// What its ETag has in quotes.
     pub(super) revision: u64,
     /// When the version was decided, by the wall clock, in epoch milliseconds.
@@ -48,11 +56,19 @@ impl Shown {
             labels: pattern.properties.labels.clone(),
             shadow: pattern.properties.shadow,
             paused: pattern.properties.paused,
-            limits: pattern.properties.limits.clone(),
+            suppress: pattern.properties.suppress,
+            limits: pattern.properties.limits,
+            suspended: pattern.suspended.clone(),
+            dropped: None,
             revision: pattern.revision,
             created_at: version.at,
             created_by: version.by.clone(),
         })
+    }
+
+    /// With what was dropped of it.
+    pub(super) fn with(self, dropped: Option<&Dropped>) -> Shown {
+        Shown { dropped: dropped.copied(), ..self }
     }
 
     pub(super) fn of(registry: &Registry, name: &str, frontier: Option<Timestamp>) -> Option<Shown> {

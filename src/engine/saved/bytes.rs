@@ -81,6 +81,11 @@ impl<'a> Reader<'a> {
         Damaged { at: self.at, expected }
     }
 
+    /// What has not been read.
+    pub(in crate::engine) fn rest(&self) -> &'a [u8] {
+        &self.bytes[self.at..]
+    }
+
     pub(in crate::engine) fn byte(&mut self) -> Result<u8, Damaged> {
         let byte = *self.bytes.get(self.at).ok_or(self.damaged("more bytes"))?;
         self.at += 1;
@@ -125,7 +130,7 @@ impl<'a> Reader<'a> {
         Ok(&all[number])
     }
 
-    pub(super) fn text(&mut self) -> Result<&'a str, Damaged> {
+    pub(in crate::engine) fn text(&mut self) -> Result<&'a str, Damaged> {
         let len = self.count()?;
         let bytes = self.bytes.get(self.at..self.at + len).ok_or(self.damaged("a text"))?;
         let text = std::str::from_utf8(bytes).or(Err(self.damaged("UTF-8")))?;

@@ -35,10 +35,7 @@ impl Owner {
     pub(super) fn moment(&self) -> Moment {
         let streams = self.merger.streams().iter().zip(&self.streams).map(|(stream, watched)| {
             // What waits for a decision has been answered, too.
-            let held = watched
-                .held
-                .back()
-                .map(|held| held.first + memchr::memchr_iter(b'\n', &held.lines).count() as u64);
+            let held = watched.held.back().map(|held| held.first + held.decoded.lines);
             (stream.name.clone(), held.unwrap_or(stream.next).max(stream.next))
         });
         Moment {

@@ -11,6 +11,8 @@ use crossbeam_channel::{Receiver, Sender};
 use serde::{Deserialize, Serialize};
 use tracing::{debug, warn};
 
+use super::super::decision::Budgets;
+use super::super::merger::Was;
 use crate::engine::{Engine, KeyState, Progress};
 use crate::event::Timestamp;
 use crate::ingest::Resume;
@@ -18,6 +20,12 @@ use crate::state::{Entry, StateStore, Writer};
 
 /// Keys that a shard hands over together, in bytes about.
 const PART_BYTES: usize = 1 << 20;
+
+/// What suppression knows has this in the place of a pattern's id.
+pub(super) const SENT: u64 = u64::MAX;
+
+/// Keys that take no part any more have this.
+pub(super) const BLOCKED: u64 = u64::MAX - 1;
 
 /// Where everything stood at a checkpoint: with the keys, all that a start needs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -30,6 +38,9 @@ pub(super) struct Cut {
     pub(super) control: u64,
     /// The versions that were installed, and whether they began partial matches.
     pub(super) versions: Vec<Installed>,
+    /// The budgets of patterns that have none of their own.
+    #[serde(default)]
+    pub(super) limits: Budgets,
     /// How far the engine had come, the same for all shards.
     pub(super) engine: Progress,
     /// The next line of the log of matches.
@@ -47,7 +58,8 @@ pub(super) struct Installed {
     pub(super) id: u64,
     pub(super) name: String,
     pub(super) version: u64,
-    pub(super) is_retired: bool,
+    #[serde(flatten)]
+    pub(super) was: Was,
 }
 
 /// What comes to the thread that writes checkpoints.
@@ -72,17 +84,13 @@ pub(super) struct Saved {
 }
 
 /// What the owner hears of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Done {
-    /// The checkpoint exists.
-    Committed,
+    /// The checkpoint exists. By stream, from where on its log is needed, whichever checkpoint a start chooses.
+    Committed(BTreeMap<String, u64>),
     /// It does not.
     Failed,
 }
-
-/// Hears after each checkpoint from where on each stream may be read again, whichever checkpoint is chosen then. What lies
-/// before is not needed.
-pub(super) type Needed = Box<dyn Fn(&BTreeMap<String, u64>) + Send>;
 
 /// What a shard does between two batches.
 pub(super) type Given = Arc<dyn Fn(&mut Engine) + Send + Sync>;
@@ -93,7 +101,10 @@ pub(super) fn give(number: u64, ids: Arc<[u64]>, full: bool, to: Sender<Part>) -
         let (mut part, mut bytes) = (Vec::new(), 0);
         engine.changes(full, |KeyState { pattern, key, state }| {
             bytes += key.len() + state.map_or(0, <[u8]>::len);
-            let pattern = ids.get(pattern as usize).copied().unwrap_or(u64::MAX);
+            let pattern = match pattern {
+                KeyState::BLOCKED => BLOCKED,
+                pattern => ids.get(pattern as usize).copied().unwrap_or(SENT),
+            };
             part.push(Saved { pattern, key: key.to_vec(), state: state.map(<[u8]>::to_vec) });
             if bytes >= PART_BYTES {
                 bytes = 0;
@@ -101,6 +112,10 @@ pub(super) fn give(number: u64, ids: Arc<[u64]>, full: bool, to: Sender<Part>) -
                 let _ = to.send(Part::Keys(std::mem::take(&mut part)));
             }
         });
+        if engine.lost().is_some() {
+            // The checkpoint will not be whole.
+            return;
+        }
         let _ = to.send(Part::Keys(part));
         let _ = to.send(Part::Shard(number, engine.progress()));
     })
@@ -124,7 +139,7 @@ impl Open<'_> {
 }
 
 /// Writes checkpoints until nobody sends any more.
-pub(super) fn write(store: &dyn StateStore, parts: &Receiver<Part>, done: &Sender<Done>, needed: &Needed) {
+pub(super) fn write(store: &dyn StateStore, parts: &Receiver<Part>, done: &Sender<Done>) {
     let mut open: Option<Open<'_>> = None;
     for part in parts {
         match (part, &mut open) {
@@ -152,11 +167,7 @@ pub(super) fn write(store: &dyn StateStore, parts: &Receiver<Part>, done: &Sende
             _ => {}
         }
         if let Some(whole) = open.take_if(|open| open.is_whole()) {
-            let became = commit(store, whole);
-            if became == Done::Committed {
-                needed(&still_needed(store));
-            }
-            let _ = done.send(became);
+            let _ = done.send(commit(store, whole));
         }
     }
 }
@@ -179,18 +190,19 @@ fn commit(store: &dyn StateStore, open: Open<'_>) -> Done {
     {
         warn!(%error, "checkpoints cannot be put together");
     }
-    Done::Committed
+    Done::Committed(needed(store))
 }
 
-/// From where on each stream is read again at the earliest.
-fn still_needed(store: &dyn StateStore) -> BTreeMap<String, u64> {
-    let mut needed: BTreeMap<String, u64> = BTreeMap::new();
-    for manifest in store.candidates() {
-        let Ok(cut) = serde_json::from_value::<Cut>(manifest.meta) else { continue };
-        for (stream, at) in cut.streams {
-            let lowest = needed.entry(stream).or_insert(at.from);
-            *lowest = at.from.min(*lowest);
-        }
-    }
-    needed
+/// From where on each stream is read again at the earliest: by one of the newest two checkpoints, or where their directory
+/// is damaged, by the newest of the other one. A stream that a checkpoint does not know is read from its beginning.
+fn needed(store: &dyn StateStore) -> BTreeMap<String, u64> {
+    let of_newest = store.chain().len();
+    let candidates = store.candidates().into_iter().enumerate();
+    let candidates = candidates.filter(|(place, _)| *place < 2 || *place == of_newest).map(|(_, one)| one);
+    let cuts: Vec<Cut> =
+        candidates.filter_map(|manifest| serde_json::from_value(manifest.meta).ok()).collect();
+    let from = |cut: &Cut, stream: &String| cut.streams.get(stream).map_or(0, |at| at.from);
+    let lowest = |stream: &String| cuts.iter().map(|cut| from(cut, stream)).min().unwrap_or(0);
+    let streams = cuts.iter().flat_map(|cut| cut.streams.keys());
+    streams.map(|stream| (stream.clone(), lowest(stream))).collect()
 }

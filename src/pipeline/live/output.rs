@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Receiver;
+use tokio::sync::Notify;
 
 use super::super::collect::Output;
 use super::super::shard::Signal;
@@ -20,6 +21,8 @@ pub(super) const SHADOW: &[u8] = b"shadow";
 pub(super) struct Matches {
     log: OutputLog,
     barriers: Barriers,
+    /// Who waits for matches.
+    told: Arc<Notify>,
     /// The versions of patterns whose matches no sink gets.
     shadow: Arc<Versions>,
 }
@@ -32,8 +35,19 @@ pub(super) type Barriers = Box<dyn Fn(u64, u64) + Send>;
 
 impl Matches {
     /// On from where the versions of `shadow` are those whose matches no sink gets.
-    pub(super) fn new(log: OutputLog, shadow: Arc<Versions>, barriers: Barriers) -> Matches {
-        Matches { log, barriers, shadow }
+    pub(super) fn new(
+        log: OutputLog,
+        shadow: Arc<Versions>,
+        barriers: Barriers,
+        told: Arc<Notify>,
+    ) -> Matches {
+        Matches { log, barriers, told, shadow }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.log.sync()?;
+        self.told.notify_waiters();
+        Ok(())
     }
 
     /// What is to be said about a line.
@@ -64,7 +78,7 @@ impl Output for Matches {
         match signal {
             Signal::Cut(cut) => self.shadow = Arc::clone(&cut.shadow),
             Signal::Barrier(number) => {
-                self.log.sync()?;
+                self.sync()?;
                 (self.barriers)(*number, self.log.next());
             }
         }
@@ -72,7 +86,7 @@ impl Output for Matches {
     }
 
     fn pause(&mut self) -> io::Result<()> {
-        self.log.sync()
+        self.sync()
     }
 }
 
@@ -154,7 +168,7 @@ mod tests {
     fn matches_of_shadow_versions_are_marked_from_the_cut_on() {
         let dir = tempfile::tempdir().unwrap();
         let log = OutputLog::new(journal(dir.path(), 1 << 20), 0, keep(1 << 30, Vec::new())).unwrap();
-        let mut matches = Matches::new(log, Arc::default(), Box::new(|_, _| {}));
+        let mut matches = Matches::new(log, Arc::default(), Box::new(|_, _| {}), Arc::default());
         pass(&mut matches, &[1, 2], &[2]);
         pass(&mut matches, &[1, 2, 2, 12, 1], &[]);
         pass(&mut matches, &[2], &[]);

@@ -10,8 +10,8 @@ use utoipa::ToSchema;
 use super::super::decision::{Budgets, OldState, Properties};
 use super::super::registry::Registry;
 use super::backup::Moment;
-use crate::engine::Differs;
-use crate::event::Timestamp;
+use crate::engine::{Differs, Engine};
+use crate::event::{TimeSpan, Timestamp};
 use crate::journal::JournalError;
 
 /// A wish that the owner decides about.
@@ -24,6 +24,8 @@ pub(super) enum Request {
     Savepoint(Reply<u64>),
     /// To say where everything stands.
     Moment(Box<dyn FnOnce(Moment) + Send>),
+    /// To look at what the shards hold.
+    Look(Arc<dyn Fn(&Engine) + Send + Sync>),
     /// To stop.
     Stop,
 }
@@ -93,6 +95,8 @@ pub struct NewProperties {
     pub shadow: Option<bool>,
     /// All its labels.
     pub labels: Option<BTreeMap<String, String>>,
+    /// Within which length of time it gives one match per key; `Some(None)`: it gives all.
+    pub suppress: Option<Option<TimeSpan>>,
     /// All its own budgets.
     pub limits: Option<Budgets>,
 }
@@ -104,6 +108,7 @@ impl NewProperties {
             paused: self.paused.unwrap_or(before.paused),
             shadow: self.shadow.unwrap_or(before.shadow),
             labels: self.labels.unwrap_or(before.labels),
+            suppress: self.suppress.unwrap_or(before.suppress),
             limits: self.limits.unwrap_or(before.limits),
         }
     }
