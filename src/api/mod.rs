@@ -11,6 +11,7 @@ mod edge;
 mod events;
 mod extract;
 mod health;
+mod inside;
 mod matches;
 mod metrics;
 pub mod openapi;
@@ -21,6 +22,7 @@ pub mod server;
 mod sinks;
 mod streams;
 pub mod tls;
+mod trace;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,6 +103,7 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(events::post))
         .routes(routes!(streams::watermark))
         .merge(patterns::routes())
+        .merge(inside::routes())
         .routes(routes!(matches::list))
         .routes(routes!(matches::follow))
         .routes(routes!(dead_letters::list))

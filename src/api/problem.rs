@@ -10,7 +10,7 @@ use super::around;
 use crate::journal::JournalError;
 use crate::pattern::diagnostic::{Diagnostic, Diagnostics};
 use crate::pattern::render::Source;
-use crate::pipeline::live::{NotAppended, Refusal};
+use crate::pipeline::live::{NotAppended, Refusal, Unanswered};
 
 /// A problem document (RFC 9457).
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -155,6 +155,17 @@ impl From<NotAppended> for Problem {
             NotAppended::Storage(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage", Some(5)),
         };
         Problem { retry_after, ..Problem::new(status, code, why.to_string()) }
+    }
+}
+
+impl From<Unanswered> for Problem {
+    fn from(why: Unanswered) -> Problem {
+        let (code, seconds) = match why {
+            Unanswered::Busy => ("busy", 1),
+            Unanswered::Stopping => ("stopping", 5),
+        };
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, why.to_string());
+        Problem { retry_after: Some(seconds), ..problem }
     }
 }
 

@@ -1,6 +1,7 @@
 //! `sequor serve`: the live service.
 
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -15,8 +16,8 @@ use crate::api::auth::{Guard, Tokens};
 use crate::api::server;
 use crate::api::tls::Certificate;
 use crate::api::{self, Audit};
-use crate::config::settings::{self, LatePolicy, Settings, Target, WebhookTarget};
-use crate::pipeline::decision::StreamDeclaration;
+use crate::config::settings::{self, LatePolicy, LimitPolicy, Settings, Target, WebhookTarget};
+use crate::pipeline::decision::{BudgetPolicy, Budgets, StreamDeclaration};
 use crate::pipeline::live::{Handle, Live, Options, Silence, SinkOptions, StreamOptions};
 
 /// The arguments of `sequor serve`.
@@ -32,7 +33,10 @@ pub fn run(args: ServeArgs) -> ExitCode {
         Ok(loaded) => loaded.settings,
         Err(status) => return status,
     };
-    logging::start(&settings.log);
+    let _telemetry = match logging::start(&settings.log, &settings.otlp) {
+        Ok(telemetry) => telemetry,
+        Err(why) => return fail(IO, why),
+    };
     let options = match options(&settings) {
         Ok(options) => options,
         Err(why) => return fail(IO, why),
@@ -116,6 +120,7 @@ fn options(settings: &Settings) -> Result<Options, String> {
         batch_size: settings.engine.batch_size,
         max_buffered_events: settings.engine.max_buffered_events,
         max_patterns: settings.engine.max_patterns,
+        limits: limits(&settings.limits),
         segment_bytes: settings.data.segment_size.0,
         idempotency_keys: settings.data.idempotency_keys,
         retain_bytes: settings.data.retain_bytes.0,
@@ -126,6 +131,24 @@ fn options(settings: &Settings) -> Result<Options, String> {
         state_memory: settings.data.state_memory.map(|size| size.0),
         sinks: settings.sinks.iter().map(sink).collect::<Result<_, _>>()?,
     })
+}
+
+/// The budgets of patterns that have none of their own.
+fn limits(limits: &settings::Limits) -> Budgets {
+    Budgets {
+        max_partial_matches_per_key: NonZeroU64::new(limits.max_partial_matches_per_key),
+        max_retained_events_per_key: limits.max_retained_events_per_key.and_then(NonZeroU64::new),
+        max_retained_bytes_per_key: limits
+            .max_retained_bytes_per_key
+            .and_then(|size| NonZeroU64::new(size.0)),
+        max_partial_matches: limits.max_partial_matches.and_then(NonZeroU64::new),
+        max_retained_bytes: limits.max_retained_bytes.and_then(|size| NonZeroU64::new(size.0)),
+        max_matches_per_event: NonZeroU64::new(limits.max_matches_per_event),
+        policy: Some(match limits.policy {
+            LimitPolicy::Suspend => BudgetPolicy::Suspend,
+            LimitPolicy::DropOldest => BudgetPolicy::DropOldest,
+        }),
+    }
 }
 
 /// A sink with its secret, if that can be read.

@@ -116,13 +116,13 @@ fn engine(engine: &mut Section<'_>) -> Engine {
 
 fn limits(limits: &mut Section<'_>) -> Limits {
     Limits {
-        max_partial_matches_per_key: limits.optional_within("max_partial_matches_per_key", 1..=u64::MAX),
+        max_partial_matches_per_key: limits.within("max_partial_matches_per_key", 1..=u64::MAX, 100_000),
         max_retained_events_per_key: limits.optional_within("max_retained_events_per_key", 1..=u64::MAX),
         max_retained_bytes_per_key: limits
             .optional_within("max_retained_bytes_per_key", bytes(1)..=bytes(u64::MAX)),
         max_partial_matches: limits.optional_within("max_partial_matches", 1..=u64::MAX),
         max_retained_bytes: limits.optional_within("max_retained_bytes", bytes(1)..=bytes(u64::MAX)),
-        max_matches_per_event: limits.optional_within("max_matches_per_event", 1..=u64::MAX),
+        max_matches_per_event: limits.within("max_matches_per_event", 1..=u64::MAX, 100_000),
         policy: limits.value("policy", LimitPolicy::Suspend),
     }
 }

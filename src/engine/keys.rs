@@ -102,6 +102,12 @@ impl Keys {
         self.part(found.part as usize).places[found.at as usize].held
     }
 
+    /// All keys: the part of the hash, and what each holds.
+    pub(crate) fn hashes(&self) -> impl Iterator<Item = (u32, u32)> {
+        let places = self.parts.iter().chain([&self.one]).flat_map(|part| &part.places);
+        places.filter(|key| key.held != NONE).map(|key| (key.tag.hash(), key.held))
+    }
+
     /// Sets what a key holds.
     #[inline]
     pub(crate) fn set(&mut self, found: Found, held: u32) {
@@ -146,7 +152,8 @@ impl Keys {
             self.divide(PARTS);
         }
         self.len += 1;
-        self.part_mut(self.part_of(tag.hash())).insert(Key { tag, held });
+        let is_one = self.parts.is_empty();
+        self.part_mut(self.part_of(tag.hash())).insert(Key { tag, held }, is_one);
     }
 
     /// Removes a key, and gives memory back where few are left.
@@ -196,14 +203,17 @@ impl Keys {
         }
         let places = old.parts.into_iter().chain([old.one]).flat_map(|part| part.places);
         for key in places.filter(|key| key.held != NONE) {
-            self.part_mut(self.part_of(key.tag.hash())).insert(key);
+            self.part_mut(self.part_of(key.tag.hash())).insert(key, false);
         }
     }
 }
 
 impl Part {
-    fn insert(&mut self, key: Key) {
-        if (self.len + 1) * 5 > self.places.len() * 4 {
+    /// Adds a key. A table that has room is quicker to look into, and takes little as long as it is small.
+    fn insert(&mut self, key: Key, has_room: bool) {
+        if has_room && (self.len + 1) * 2 > self.places.len() {
+            self.resize(self.places.len() * 2 + 4);
+        } else if (self.len + 1) * 5 > self.places.len() * 4 {
             self.resize(self.places.len() + self.places.len() / 4 + 4);
         }
         self.len += 1;

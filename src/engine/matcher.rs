@@ -4,6 +4,7 @@ use super::changed::{Changes, Given, Giver};
 use super::cold::evict::Evict;
 use super::deadlines::Deadlines;
 use super::groups::GroupRunner;
+use super::inspect::Inspect;
 use super::key_state::KeyState;
 use super::runner::{Found, Runner, Scratch};
 use super::saved::{Damaged, Loader, put_name};
@@ -88,6 +89,15 @@ impl Matcher {
         }
     }
 
+    /// Its keys, to be looked at.
+    pub(crate) fn inspected(&self) -> &dyn Inspect {
+        match self {
+            Matcher::Runs(runner) => runner,
+            Matcher::Sets(runner) => &**runner,
+            Matcher::Groups(runner) => &**runner,
+        }
+    }
+
     /// How many keys hold something.
     pub(crate) fn keys(&self) -> usize {
         match self {
@@ -103,6 +113,15 @@ impl Matcher {
         match self {
             Matcher::Runs(runner) => runner.first_of(hash),
             Matcher::Sets(_) | Matcher::Groups(_) => None,
+        }
+    }
+
+    /// Whether a key of this hash may hold something.
+    #[inline]
+    pub(crate) fn may_hold(&self, hash: u64) -> bool {
+        match self {
+            Matcher::Runs(runner) => runner.may_hold(hash),
+            Matcher::Sets(_) | Matcher::Groups(_) => true,
         }
     }
 
@@ -262,10 +281,18 @@ impl Matcher {
         }
     }
 
-    /// Hands out what is complete in sets at an event, as it is kept: each path as (kept event, stage), in order.
-    pub(crate) fn matches(&mut self, event: u32, store: &Store, give: impl FnMut(&[(u32, u32)])) {
-        if let Matcher::Sets(runner) = self {
-            runner.matches(event, store, give);
+    /// Hands out what is complete in sets at an event, as it is kept: each path as (kept event, stage), in order, but not
+    /// more than `most`; how many more there are.
+    pub(crate) fn matches(
+        &mut self,
+        event: u32,
+        store: &Store,
+        most: u64,
+        give: impl FnMut(&[(u32, u32)]),
+    ) -> u64 {
+        match self {
+            Matcher::Sets(runner) => runner.matches(event, store, most, give),
+            Matcher::Runs(_) | Matcher::Groups(_) => 0,
         }
     }
 }

@@ -44,7 +44,11 @@ fn acts(random: &mut Random, count: usize) -> Vec<Act> {
                 let text = format!("pattern p{number} match x: {kind} followed by y: a within 5s");
                 Act::Put(text, ts + 500)
             }
-            1 => Act::Beat(ts),
+            1 => {
+                // Later than any before, so that it is noted.
+                ts += 1;
+                Act::Beat(ts)
+            }
             _ => {
                 let lines = 1 + random.below(20);
                 let mut text = String::new();
@@ -94,7 +98,7 @@ fn restore(service: &Service, from: &Path) -> Output {
 /// How many of the acts a service has seen: those before some point, all of them, and none after it.
 fn seen(service: &Service, acts: &[Act]) -> usize {
     let streams = service.get("/v1/streams").ok().json();
-    let lines = streams["items"][0]["next_offset"].as_u64().unwrap();
+    let lines = streams["items"][0]["partitions"][0]["next_offset"].as_u64().unwrap();
     let control = service.get("/v1/control-log").ok().body;
     let decided = |kind: &str| control.lines().filter(|line| line.contains(kind)).count();
     let there = (lines, decided("\"changes\":["), decided("\"heartbeat\""));

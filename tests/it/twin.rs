@@ -24,6 +24,16 @@ const ROUNDS_TIME: Duration = Duration::from_secs(40);
 const STREAMS: [&str; 4] = ["alpha", "beta", "events", "zeta"];
 const NAMES: [&str; 4] = ["one", "two", "three", "four"];
 
+/// Budgets, and values that are reached now and then.
+const LIMITS: [(&str, i64); 6] = [
+    ("max_partial_matches_per_key", 12),
+    ("max_retained_events_per_key", 12),
+    ("max_retained_bytes_per_key", 900),
+    ("max_partial_matches", 30),
+    ("max_retained_bytes", 2000),
+    ("max_matches_per_event", 4),
+];
+
 /// What came out: matches, late events, dead letters.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Out {
@@ -108,6 +118,14 @@ fn config(random: &mut Random, streams: &[&str]) -> String {
     if random.chance(50) {
         let _ = writeln!(text, "state_memory = \"{}KiB\"", random.pick(&[1, 1, 4, 20]));
     }
+    if random.chance(60) {
+        let _ = writeln!(text, "[limits]\npolicy = \"{}\"", random.pick(&["suspend", "drop_oldest"]));
+        for (name, most) in LIMITS {
+            if random.chance(25) {
+                let _ = writeln!(text, "{name} = {}", random.between(1, most));
+            }
+        }
+    }
     for name in streams {
         let bound = random.pick(&["0ms", "20ms", "200ms", "3s"]);
         let idle = random.pick(&["1ms", "30ms", "120ms", "10m"]);
@@ -139,6 +157,7 @@ fn pattern(random: &mut Random, name: &str) -> String {
         "a{1,3}: a followed by b: c",
         "a: a not followed by x: c followed by b: b",
         "a: a not followed by b: b",
+        "a: a followed by any b: b",
     ]);
     let within = random.pick(&["300ms", "1s", "4s"]);
     let emit = random.pick(&["", "", "emit timeouts"]);
@@ -263,15 +282,26 @@ impl Round {
         }
         let tag = known.header("etag");
         if random.chance(25) {
-            let body = match random.chance(40) {
-                true => format!("{{\"paused\":{}}}", random.chance(60)),
-                false => format!(
+            let is_suspended = known.json()["state"] == "suspended";
+            let body = match random.below(if is_suspended { 2 } else { 4 }) {
+                0..2 => format!("{{\"paused\":{}}}", !is_suspended && random.chance(60)),
+                2 => {
+                    let (name, most) = *random.pick(&LIMITS);
+                    let value = random.between(1, most).to_string();
+                    let value = if random.chance(30) { "null" } else { &value };
+                    let policy = random.pick(&["null", "\"suspend\"", "\"drop_oldest\""]);
+                    format!("{{\"limits\":{{\"{name}\":{value},\"policy\":{policy}}}}}")
+                }
+                _ => format!(
                     "{{\"suppress\":{}}}",
                     random.pick(&["null", "\"20ms\"", "\"300ms\"", "\"2s\"", "\"1h\""])
                 ),
             };
             let headers = [("content-type", "application/merge-patch+json"), ("if-match", tag)];
             return self.service.send("PATCH", &path, &headers, body).status == 200;
+        }
+        if known.json()["state"] == "suspended" {
+            *self.done.entry("suspended").or_default() += 1;
         }
         // What is carried over has to be the same but for what is selected.
         let state = *random.pick(&["drain", "drop", "carry"]);

@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 use serde::{Deserialize, Serialize};
 use tracing::{debug, warn};
 
+use super::super::decision::Budgets;
 use super::super::merger::Was;
 use crate::engine::{Engine, KeyState, Progress};
 use crate::event::Timestamp;
@@ -23,6 +24,9 @@ const PART_BYTES: usize = 1 << 20;
 /// What suppression knows has this in the place of a pattern's id.
 pub(super) const SENT: u64 = u64::MAX;
 
+/// Keys that take no part any more have this.
+pub(super) const BLOCKED: u64 = u64::MAX - 1;
+
 /// Where everything stood at a checkpoint: with the keys, all that a start needs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Cut {
@@ -34,6 +38,9 @@ pub(super) struct Cut {
     pub(super) control: u64,
     /// The versions that were installed, and whether they began partial matches.
     pub(super) versions: Vec<Installed>,
+    /// The budgets of patterns that have none of their own.
+    #[serde(default)]
+    pub(super) limits: Budgets,
     /// How far the engine had come, the same for all shards.
     pub(super) engine: Progress,
     /// The next line of the log of matches.
@@ -94,7 +101,10 @@ pub(super) fn give(number: u64, ids: Arc<[u64]>, full: bool, to: Sender<Part>) -
         let (mut part, mut bytes) = (Vec::new(), 0);
         engine.changes(full, |KeyState { pattern, key, state }| {
             bytes += key.len() + state.map_or(0, <[u8]>::len);
-            let pattern = ids.get(pattern as usize).copied().unwrap_or(SENT);
+            let pattern = match pattern {
+                KeyState::BLOCKED => BLOCKED,
+                pattern => ids.get(pattern as usize).copied().unwrap_or(SENT),
+            };
             part.push(Saved { pattern, key: key.to_vec(), state: state.map(<[u8]>::to_vec) });
             if bytes >= PART_BYTES {
                 bytes = 0;

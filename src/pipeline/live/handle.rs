@@ -62,6 +62,10 @@ pub(super) struct Shared {
     /// Whether a backup is being made.
     pub(super) backing_up: AtomicBool,
     pub(super) sinks: Vec<Arc<Progress>>,
+    /// How many shards there are.
+    pub(super) shards: usize,
+    /// Who looks inside does so alone.
+    pub(super) looking: tokio::sync::Mutex<()>,
 }
 
 /// Durable lines on their way to the owner.
@@ -203,7 +207,7 @@ impl Handle {
                 Request::Change(_, reply) => reply(Err(Refusal::Stopping)),
                 Request::Heartbeat(_, _, _, reply) => reply(Err(Refusal::Stopping)),
                 Request::Savepoint(reply) => reply(Err(Refusal::Stopping)),
-                Request::Moment(_) | Request::Stop => {}
+                Request::Moment(_) | Request::Look(_) | Request::Stop => {}
             }
         }
     }

@@ -6,11 +6,13 @@
 //! (`output`). All channels are bounded: where one thread is slow, posting is refused for a while.
 
 mod backup;
+mod budgets;
 mod checkpoint;
 mod cold;
 mod handle;
 mod idempotency;
 mod intake;
+mod look;
 mod mark;
 mod options;
 mod output;
@@ -30,8 +32,9 @@ pub use backup::Backup;
 pub use handle::{Appended, Handle, NotAppended};
 pub use intake::Intake;
 pub(super) use intake::Preparation;
+pub use look::{AskedKey, HeldPage, Unanswered, VersionCost};
 pub use options::{Options, Silence, SinkOptions, StreamOptions};
 pub use request::{Action, ChangeRequest, Decided, Expected, NewProperties, Outcome, Refusal, Wish};
 pub use sinks::SinkStatus;
 pub use start::{Live, StartError};
-pub use status::{Status, StreamStatus};
+pub use status::{Dropped, Status, StreamStatus};

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::super::decision::StreamDeclaration;
+use super::super::decision::{Budgets, StreamDeclaration};
 use crate::config::secret::Secret;
 use crate::config::settings::Sink;
 
@@ -24,6 +24,8 @@ pub struct Options {
     pub max_buffered_events: usize,
     /// Patterns at once.
     pub max_patterns: usize,
+    /// Budgets of patterns that have none of their own.
+    pub limits: Budgets,
     /// The size at which a new file of a log is begun, in bytes.
     pub segment_bytes: u64,
     /// How many keys that make retries safe are remembered of each stream.

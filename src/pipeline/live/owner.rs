@@ -9,18 +9,21 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, never, select};
 
-use super::super::decision::{Change, Decision, Entry, OldState, Properties, StreamDeclaration, What};
+use super::super::decision::{
+    Budgets, Change, Decision, Entry, OldState, Properties, StreamDeclaration, What,
+};
 use super::super::failure::Failure;
 use super::super::merger::{Merger, Taker, Was, plan_of};
 use super::super::registry::{Pattern, Registry};
 use super::super::shard::{Cut, Step};
+use super::budgets::Reports;
 use super::checkpoint::{self, Cut as Checkpoint, Done, Installed, Part};
 use super::handle::{Arrival, Shared};
 use super::mark::Mark;
 use super::options::{Silence, StreamOptions};
 use super::output::Reject;
 use super::request::{Action, ChangeRequest, Decided, Expected, Outcome, Refusal, Reply, Request, Wish};
-use super::status::{Status, StreamStatus};
+use super::status::{Dropped, Status, StreamStatus};
 use crate::engine::PatternSet;
 use crate::event::record::StreamSettings;
 use crate::event::{Batch, Timestamp};
@@ -51,6 +54,9 @@ pub(super) struct Owner {
     pub(super) rejects: Sender<Reject>,
     pub(super) streams: Vec<Watched>,
     pub(super) checkpoints: Checkpoints,
+    /// What shards tell about budgets, and what was dropped since the start.
+    pub(super) reports: Arc<Reports>,
+    pub(super) dropped: Arc<BTreeMap<String, Dropped>>,
     pub(super) shared: Arc<Shared>,
     /// Which patterns posted lines are prepared for.
     pub(super) epoch: u64,
@@ -152,9 +158,9 @@ impl Owner {
         loop {
             // What is held is bounded: then the channel fills up, and posting is refused.
             let held: usize = self.streams.iter().flat_map(|s| &s.held).map(Arrival::bytes).sum();
-            let arrivals = if held < INTAKE_BYTES { arrivals } else { &nothing };
+            let heard = if held < INTAKE_BYTES { arrivals } else { &nothing };
             select! {
-                recv(arrivals) -> arrival => {
+                recv(heard) -> arrival => {
                     let Ok(arrival) = arrival else { return Ok(()) };
                     let mut bytes = arrival.bytes();
                     self.arrive(arrival)?;
@@ -166,31 +172,36 @@ impl Owner {
                 recv(requests) -> request => match request {
                     Ok(Request::Change(wish, reply)) => reply(self.change(wish)),
                     Ok(Request::Heartbeat(stream, time, by, reply)) => {
-                        // It is about what comes after all that was answered before it.
-                        for arrival in arrivals.try_iter().take(arrivals.len()) {
-                            self.arrive(arrival)?;
-                        }
+                        self.take_answered(arrivals)?;
                         reply(self.heartbeat(&stream, time, by));
                     }
                     Ok(Request::Moment(reply)) => {
-                        // It has all that was answered before it.
-                        for arrival in arrivals.try_iter().take(arrivals.len()) {
-                            self.arrive(arrival)?;
-                        }
+                        self.take_answered(arrivals)?;
                         reply(self.moment());
                     }
                     Ok(Request::Savepoint(reply)) => self.checkpoints.wanted.push(reply),
+                    Ok(Request::Look(with)) => {
+                        self.take_answered(arrivals)?;
+                        self.go_on()?;
+                        self.shards.tell(&Step::Look(with))?;
+                    }
                     Ok(Request::Stop) | Err(_) => return self.stop(arrivals),
                 },
                 default(TICK) => {}
             }
             self.try_again()?;
             self.silence();
+            self.keep_to_budgets();
             self.go_on()?;
             self.shared.turned();
             self.checkpoint()?;
             self.shared.turned();
         }
+    }
+
+    /// Takes all that was answered before a request came.
+    fn take_answered(&mut self, arrivals: &Receiver<Arrival>) -> Result<(), Failure> {
+        arrivals.try_iter().take(arrivals.len()).try_for_each(|arrival| self.arrive(arrival))
     }
 
     /// Passes on what may leave, and tells how far everything has come.
@@ -210,11 +221,12 @@ impl Owner {
         self.pass_rejected()
     }
 
-    /// Takes note of how streams are to be read from now on, where that has changed.
+    /// Takes note of how streams are to be read from now on and what patterns may hold, where that has changed.
     pub(super) fn declare(
         &mut self,
         known: &BTreeMap<String, StreamDeclaration>,
         wanted: &[StreamOptions],
+        limits: Budgets,
     ) -> Result<(), Failure> {
         for StreamOptions { name, declaration, .. } in wanted {
             if known.get(name) == Some(declaration) {
@@ -228,6 +240,11 @@ impl Owner {
                 floor: self.merger.ingest().frontier().max(self.merger.ingest().watermark_of(stream)),
                 settings: declaration.clone(),
             };
+            self.decide("config", decision).map_err(Failure::Decision)?;
+        }
+        if self.registry.limits().0 != limits {
+            let effective_from = self.merger.next_cut();
+            let decision = Decision::Limits { effective_from, limits };
             self.decide("config", decision).map_err(Failure::Decision)?;
         }
         self.go_on()
@@ -254,7 +271,7 @@ impl Owner {
     }
 
     /// Makes a decision of its own durable and takes it; false where it cannot be written now.
-    fn decides(&mut self, decision: Decision) -> bool {
+    pub(super) fn decides(&mut self, decision: Decision) -> bool {
         if now() < self.retry_at {
             return false;
         }
@@ -402,7 +419,7 @@ impl Owner {
             let action = match &change.what {
                 What::Put { .. } if known.is_some_and(|known| known.is_there) => Action::Replace,
                 What::Put { .. } => Action::Create,
-                What::Set { .. } => Action::Set,
+                What::Set { .. } | What::Suspend { .. } => Action::Set,
                 What::Remove { .. } => Action::Remove,
             };
             added += usize::from(action == Action::Create);
@@ -462,7 +479,9 @@ impl Owner {
             }
             (ChangeRequest::Put { name, source, properties, state, .. }, Some(known)) => {
                 let state = Some(self.state(&name, state, Some(&source))?);
-                let properties = properties.over(known.properties.clone());
+                // What exceeded a budget was the version before.
+                let paused = known.properties.paused && known.suspended.is_none();
+                let properties = properties.over(Properties { paused, ..known.properties.clone() });
                 (name, last + 1, What::Put { source, state, properties })
             }
             (ChangeRequest::Put { name, state: Some(OldState::Carry), expected, .. }, None)
@@ -517,7 +536,8 @@ impl Owner {
         }
         let Checkpoints { interval, begun, is_open, wanted, .. } = &self.checkpoints;
         let is_due = interval.is_some_and(|interval| begun.elapsed() >= interval);
-        if *is_open || !(is_due || !wanted.is_empty()) {
+        let is_wanted = is_due || !wanted.is_empty();
+        if *is_open || !is_wanted {
             return Ok(());
         }
         self.begin_checkpoint()
@@ -546,7 +566,8 @@ impl Owner {
         for (number, name, version, is_retired) in set.installed() {
             let id = self.registry.version(name, version).map_or(u64::MAX, |version| version.id);
             ids[number as usize] = id;
-            let was = Was { is_retired, suppress: set.suppressed(number) };
+            let limits = self.merger.own_limits(name, version);
+            let was = Was { is_retired, suppress: set.suppressed(number), limits };
             versions.push(Installed { id, name: name.to_owned(), version, was });
         }
         let cut = Checkpoint {
@@ -554,6 +575,7 @@ impl Owner {
             streams: streams.map(|(stream, at)| (stream.name.clone(), at)).collect(),
             control: self.control.next(),
             versions,
+            limits: self.merger.limits(),
             ..Checkpoint::default()
         };
         let cut = Box::new(Checkpoint { frontier: self.merger.ingest().frontier(), ..cut });
@@ -637,6 +659,7 @@ impl Owner {
             decisions: self.control.next(),
             taken: self.merger.streams().iter().map(|stream| (stream.name.clone(), stream.next)).collect(),
             registry: Arc::clone(&self.registry),
+            dropped: Arc::clone(&self.dropped),
             streams: BTreeMap::new(),
             holder: self.holder.map(|(stream, since)| (self.merger.streams()[stream].name.clone(), since)),
         };

@@ -10,7 +10,7 @@ use super::super::decision::{Decision, Entry, StreamDeclaration, What};
 use super::super::failure::Failure;
 use super::super::merger::{Was, plan_of};
 use super::super::registry::Registry;
-use super::checkpoint::{Cut, Installed, SENT};
+use super::checkpoint::{BLOCKED, Cut, Installed, SENT};
 use super::handle::Arrival;
 use super::owner::Owner;
 use crate::engine::{Engine, KeyState, PatternSet};
@@ -143,8 +143,9 @@ impl Found {
     ) -> Result<(), Failure> {
         let number =
             |installed: &Installed| Some((installed.id, set.number(&installed.name, installed.version)?));
-        let sent = (SENT, KeyState::SENT);
-        let numbers: BTreeMap<u64, u32> = self.cut.versions.iter().filter_map(number).chain([sent]).collect();
+        let by_name = [(SENT, KeyState::SENT), (BLOCKED, KeyState::BLOCKED)];
+        let numbers: BTreeMap<u64, u32> =
+            self.cut.versions.iter().filter_map(number).chain(by_name).collect();
         for engine in engines.iter_mut() {
             engine.resume(&self.cut.engine);
         }
@@ -208,7 +209,7 @@ impl Found {
     /// Whether a decision had taken effect.
     fn has(&self, entry: &Entry) -> bool {
         match &entry.decision {
-            Decision::Patterns { effective_from, .. } => {
+            Decision::Patterns { effective_from, .. } | Decision::Limits { effective_from, .. } => {
                 let reached = self
                     .cut
                     .frontier

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::super::decision::{Budgets, OldState, Properties};
 use super::super::registry::Registry;
 use super::backup::Moment;
-use crate::engine::Differs;
+use crate::engine::{Differs, Engine};
 use crate::event::{TimeSpan, Timestamp};
 use crate::journal::JournalError;
 
@@ -24,6 +24,8 @@ pub(super) enum Request {
     Savepoint(Reply<u64>),
     /// To say where everything stands.
     Moment(Box<dyn FnOnce(Moment) + Send>),
+    /// To look at what the shards hold.
+    Look(Arc<dyn Fn(&Engine) + Send + Sync>),
     /// To stop.
     Stop,
 }

@@ -22,11 +22,13 @@ use super::super::merger::Merger;
 use super::super::progress::Progress;
 use super::super::shard;
 use super::backup;
+use super::budgets::Reports;
 use super::checkpoint::{self, Part};
 use super::cold;
 use super::handle::{Handle, Shared};
 use super::idempotency::Keys;
 use super::intake::Preparing;
+use super::look;
 use super::mark::Mark;
 use super::options::{Options, Silence, StreamOptions};
 use super::output::{Matches, log_rejected};
@@ -182,7 +184,8 @@ impl Live {
         let registry = recovery::registry(&known);
         if let Some(found) = &found {
             let at = found.cut.frontier;
-            merger.resume(found.versions(&registry), &found.resumes(&names), at, Arc::clone(&shadow));
+            let (versions, limits) = (found.versions(&registry), found.cut.limits);
+            merger.resume(versions, &found.resumes(&names), at, Arc::clone(&shadow), limits);
         }
         let engine = |number| Engine::new(Arc::clone(merger.set()), hasher.clone(), number, shards as u32);
         let mut engines: Vec<Engine> = (0..shards as u32).map(engine).collect();
@@ -194,15 +197,18 @@ impl Live {
 
         let (parts, to_checkpoint) = bounded(PARTS_LEN);
         let (mut to_shards, mut from_shards, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        let reports = Arc::new(Reports::new(shards));
         let lost = Arc::<OnceLock<String>>::default();
-        for engine in engines {
+        for (number, engine) in engines.into_iter().enumerate() {
+            let reports = Arc::clone(&reports);
             let (to_shard, steps) = bounded(QUEUE_LEN);
             let (pieces, from_shard) = bounded(QUEUE_LEN);
             to_shards.push(to_shard);
             from_shards.push(from_shard);
             let lost = Arc::clone(&lost);
             let run = move || {
-                if let Err(why) = shard::run(engine, &steps, &pieces) {
+                let watch = |engine: &mut _, time| reports.take(number, engine, time);
+                if let Err(why) = shard::run(engine, &steps, &pieces, Some(look::nanos), watch) {
                     let _ = lost.set(why);
                 }
                 Ok(())
@@ -261,6 +267,8 @@ impl Live {
             logs: names.iter().cloned().zip(logs.iter().cloned()).collect(),
             store: Arc::clone(&store),
             backing_up: AtomicBool::new(false),
+            shards,
+            looking: tokio::sync::Mutex::new(()),
             sinks: sinks.of_matches.iter().chain(&sinks.of_rejected).cloned().collect(),
         });
         let checkpoints = Checkpoints {
@@ -283,6 +291,8 @@ impl Live {
             rejects,
             streams: watched,
             checkpoints,
+            reports,
+            dropped: Arc::default(),
             shared: Arc::clone(&shared),
             epoch: 0,
             holder: None,
@@ -294,7 +304,7 @@ impl Live {
         if lines > 0 {
             info!(lines, "lines were read again");
         }
-        owner.declare(&last, &options.streams).map_err(recovery)?;
+        owner.declare(&last, &options.streams, options.limits).map_err(recovery)?;
         let ends = Ends(Arc::clone(&shared));
         let owning = move || {
             let _ends = ends;
