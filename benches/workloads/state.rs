@@ -117,7 +117,7 @@ impl engine::Spill for Files {
         self.0.put(record).map_err(|error| error.to_string())
     }
 
-    fn get(&mut self, place: u32, into: &mut Vec<u8>) -> Result<(), String> {
+    fn get(&self, place: u32, into: &mut Vec<u8>) -> Result<(), String> {
         self.0.get(place, into).map_err(|error| error.to_string())
     }
 

@@ -180,7 +180,7 @@ impl Engine {
         let mut held = None;
         let mut look = |view: &dyn View| held = Some(self.looked_at(pattern, name, view, page));
         self.inspected(pattern).find(self.store(), hash as u32, &is_its, &mut look);
-        held
+        held.or_else(|| self.with_cold(pattern, hash as u32)?.held_of(pattern, name, page))
     }
 
     /// The names of a part of a pattern's keys, in no order that means anything.
@@ -190,6 +190,7 @@ impl Engine {
         self.inspected(pattern).each(self.store(), &wanted, &mut |view| {
             give(name_of(&self.store().row(view.event()), slots));
         });
+        self.cold_names(pattern, wanted, give);
     }
 
     /// How much about so many keys of a pattern hold; all of them where there are no more.
@@ -206,7 +207,11 @@ impl Engine {
             let all = view.states().into_iter().map(|(_, count)| count);
             weight.partial_matches = all.fold(weight.partial_matches, u64::saturating_add);
         });
-        weight
+        let cold = || self.with_some_cold(pattern, keys);
+        match (weight.keys == 0).then(cold).flatten() {
+            Some(cold) => cold.weight(pattern, keys),
+            None => weight,
+        }
     }
 
     fn looked_at(&self, pattern: u32, name: &[u8], view: &dyn View, page: Page) -> HeldKey {

@@ -106,8 +106,8 @@ pub struct Engine {
     /// The patterns that the current event concerns.
     concerned: Vec<u32>,
     pub(super) hasher: KeyHasher,
-    shard: u64,
-    shards: u64,
+    pub(super) shard: u64,
+    pub(super) shards: u64,
     pub(super) runners: Vec<Matcher>,
     /// By shape.
     pub(super) tables: Vec<Table>,
@@ -616,7 +616,7 @@ impl Engine {
         let known = hashes.get(route.key).copied().filter(|&hash| hash != 0);
         let hash = known.unwrap_or_else(|| self.hasher.hash(row, &set.schema().keys[route.key]));
         // An event without a key is counted.
-        let may_hold = self.runners[number as usize].may_hold(hash) || self.cold.has(number);
+        let may_hold = self.runners[number as usize].may_hold(hash) || self.cold.has_key(number, hash as u32);
         (hash == 0 || may_hold).then_some(hash)
     }
 

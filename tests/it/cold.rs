@@ -1,13 +1,13 @@
 //! Keys that lie outside of memory: whatever is given up and whenever, what is found is the same; and what cannot be read
 //! again stops an engine before it gives anything wrong.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use sequor::engine::{Engine, KeyState, Spill};
+use sequor::engine::{Budget, Engine, KeyState, Page, Part, PatternSet, Spill};
 use sequor::event::TimeSpan;
 use sequor::event::record::StreamSettings;
 use sequor::pattern::{Limits, compile};
@@ -39,7 +39,7 @@ impl Spill for Memory {
         Ok(self.next)
     }
 
-    fn get(&mut self, place: u32, into: &mut Vec<u8>) -> Result<(), String> {
+    fn get(&self, place: u32, into: &mut Vec<u8>) -> Result<(), String> {
         if self.is_broken.load(Ordering::Relaxed) {
             return Err("a bad sector".to_owned());
         }
@@ -105,9 +105,19 @@ fn nothing_shows_of_giving_up_all_keys_after_every_event() {
 
 /// Events come in order, and the next one says that one has come.
 fn open() -> Run {
-    let text = "pattern p key by k match a: a followed by b: b where v > a.v within 1h";
-    let settings = StreamSettings { out_of_orderness: TimeSpan(0), ..StreamSettings::default() };
-    Run::new(compile(text, &Limits::default()).plans, &settings, &["events"])
+    Run::new(compile(OPEN, &Limits::default()).plans, &settings(), &["events"])
+}
+
+const OPEN: &str = "pattern p key by k match a: a followed by b: b where v > a.v within 1h";
+
+fn settings() -> StreamSettings {
+    StreamSettings { out_of_orderness: TimeSpan(0), ..StreamSettings::default() }
+}
+
+/// The patterns of that engine.
+fn open_set() -> PatternSet {
+    let plans = compile(OPEN, &Limits::default()).plans;
+    PatternSet::new(plans, &settings(), &["events".to_owned()])
 }
 
 fn line(kind: &str, key: usize, time: usize) -> Vec<u8> {
@@ -170,6 +180,52 @@ fn a_key_that_cannot_be_read_stops_the_engine() {
     run.end();
     assert_eq!((run.found.count, run.engine.lost()), (1, Some("a bad sector")));
     run.engine.changes(true, |key: KeyState<'_>| panic!("{key:?} is given by an engine that has lost one"));
+}
+
+#[test]
+fn what_is_cold_is_seen_and_counted_like_the_rest() {
+    let (mut run, mut plain) = (spilling(open(), usize::MAX), open());
+    let names = |engine: &Engine| {
+        let mut names = BTreeSet::new();
+        engine.key_names(0, Part { number: 0, of: 1 }, |name| assert!(names.insert(name), "a name once"));
+        names
+    };
+    for run in [&mut run, &mut plain] {
+        // So that all that is held is counted.
+        let budget = Budget { partial_matches: 1 << 40, bytes: 1 << 40, ..Budget::default() };
+        run.engine.install(Arc::new(open_set().limit(0, Some(budget))));
+        run.lines(0, (0..200).flat_map(|at| line("a", at % 50, at)).collect());
+        run.lines(0, line("x", 0, 200));
+    }
+    run.engine.evict(0);
+    assert_eq!((run.engine.cold_keys(), names(&run.engine).len()), (50, 50));
+    for touched in [0, 20] {
+        for run in [&mut run, &mut plain] {
+            run.lines(0, (0..touched).flat_map(|key| line("a", key, 300 + key)).collect());
+            run.lines(0, line("x", 0, 400));
+        }
+        assert_eq!(run.engine.cold_keys(), 50 - touched);
+        assert_eq!(names(&run.engine), names(&plain.engine));
+        for name in names(&plain.engine) {
+            let held = |engine: &Engine| {
+                let page = Page { skip: 0, take: 10, bytes: 1 << 20 };
+                let held = engine.held_of(0, &name, page).unwrap();
+                let mut items: Vec<String> = held.items.iter().map(|item| format!("{item:?}")).collect();
+                items.sort();
+                (held.name, held.count, held.since, held.deadline, items)
+            };
+            assert_eq!(held(&run.engine), held(&plain.engine));
+        }
+        let (cold, hot) = (run.engine.sums().unwrap(), plain.engine.sums().unwrap());
+        assert_eq!(cold, hot);
+        assert_eq!(cold[0].partial_matches, 200 + touched as u64);
+        // Enough comes for another count.
+        for run in [&mut run, &mut plain] {
+            run.lines(0, (0..1_000).flat_map(|_| line("x", 0, 401)).collect());
+            run.lines(0, line("x", 0, 402));
+        }
+    }
+    assert!(run.engine.held_of(0, b"none", Page { skip: 0, take: 10, bytes: 1 }).is_none());
 }
 
 const KEYS: u64 = 12_000;

@@ -1,9 +1,11 @@
 //! Which keys become cold, and when: where more is held than the budget, a hand goes over the keys of one pattern after
 //! the other. It leaves those that changed since it was there last, unless all did.
 
+use super::table::Held;
 use super::{Cold, Record};
 use crate::engine::changed::Tag;
 use crate::engine::keys::Found;
+use crate::engine::limits::Measure;
 use crate::engine::saved::put_name;
 use crate::engine::shard::Engine;
 use crate::engine::store::Store;
@@ -86,7 +88,7 @@ impl Evict<'_> {
     }
 
     /// Whether a key is cold from now on: then it is to be dropped. If not, it stays as it is.
-    pub(crate) fn takes(&mut self, hot: &Hot, state: impl FnOnce(&Store) -> Vec<u8>) -> bool {
+    pub(crate) fn takes(&mut self, hot: &Hot, state: impl FnOnce(&Store) -> (Vec<u8>, Measure)) -> bool {
         let takes = self.try_take(hot, state);
         self.looks = self.looks.saturating_sub(1);
         self.left -= usize::from(takes);
@@ -94,7 +96,7 @@ impl Evict<'_> {
         takes
     }
 
-    fn try_take(&mut self, hot: &Hot, state: impl FnOnce(&Store) -> Vec<u8>) -> bool {
+    fn try_take(&mut self, hot: &Hot, state: impl FnOnce(&Store) -> (Vec<u8>, Measure)) -> bool {
         if hot.newest >= self.before {
             return false;
         }
@@ -107,9 +109,11 @@ impl Evict<'_> {
         let mut name = Vec::new();
         put_name(&self.store.row(hot.event), self.slots, &mut name);
         let (number, hash) = (self.number, hot.tag.hash());
-        Record { pattern: number, hash, name: &name, state: &state(self.store) }.put(record);
+        let (state, measure) = state(self.store);
+        let held = Held { partial_matches: measure.began.len() as u64, bytes: measure.bytes(self.store) };
+        Record { pattern: number, hash, held, name: &name, state: &state }.put(record);
         match spill.put(record) {
-            Ok(place) => of[number as usize].table.insert(hot.tag, place),
+            Ok(place) => of[number as usize].add(hot.tag, place, held),
             Err(why) => {
                 *refused = Some(why);
                 return false;

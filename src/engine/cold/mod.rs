@@ -7,11 +7,12 @@
 //! last change stays with it, so keys that are cold are given away like others.
 
 pub(super) mod evict;
+mod look;
 mod table;
 
 use std::fmt;
 
-use self::table::ColdKeys;
+use self::table::{ColdKeys, Held};
 use super::changed::{Changes, Given};
 use super::deadlines::Deadlines;
 use super::keys;
@@ -39,7 +40,7 @@ pub trait Spill: fmt::Debug + Send {
     fn put(&mut self, record: &[u8]) -> Result<u32, String>;
 
     /// Reads the record of a place.
-    fn get(&mut self, place: u32, into: &mut Vec<u8>) -> Result<(), String>;
+    fn get(&self, place: u32, into: &mut Vec<u8>) -> Result<(), String>;
 
     /// The record of a place is not needed any more.
     fn remove(&mut self, place: u32);
@@ -99,6 +100,7 @@ struct Record<'a> {
     /// The number that its pattern had then.
     pattern: u32,
     hash: u32,
+    held: Held,
     name: &'a [u8],
     state: &'a [u8],
 }
@@ -108,6 +110,8 @@ impl<'a> Record<'a> {
         into.clear();
         put(self.pattern as usize, into);
         put(self.hash as usize, into);
+        put(self.held.partial_matches as usize, into);
+        put(self.held.bytes as usize, into);
         put(self.name.len(), into);
         into.extend_from_slice(self.name);
         into.extend_from_slice(self.state);
@@ -115,9 +119,11 @@ impl<'a> Record<'a> {
 
     fn read(bytes: &'a [u8]) -> Result<Record<'a>, Damaged> {
         let mut read = Reader::new(bytes);
-        let (pattern, hash, len) = (read.short()?, read.short()?, read.count()?);
+        let (pattern, hash) = (read.short()?, read.short()?);
+        let held = Held { partial_matches: read.number()?, bytes: read.number()? };
+        let len = read.count()?;
         let (name, state) = read.rest().split_at_checked(len).ok_or(read.damaged("a key's name"))?;
-        Ok(Record { pattern, hash, name, state })
+        Ok(Record { pattern, hash, held, name, state })
     }
 }
 
@@ -126,6 +132,17 @@ impl Cold {
     #[inline]
     pub(super) fn has(&self, pattern: u32) -> bool {
         self.of.get(pattern as usize).is_some_and(|keys| !keys.table.is_empty())
+    }
+
+    /// Whether some keys of a pattern are cold that may have this hash.
+    #[inline]
+    pub(super) fn has_key(&self, pattern: u32, hash: u32) -> bool {
+        self.of.get(pattern as usize).is_some_and(|keys| keys.table.find(hash, |_| true).is_some())
+    }
+
+    /// What the cold keys of a pattern hold.
+    pub(super) fn held(&self, pattern: u32) -> Held {
+        self.of.get(pattern as usize).map_or(Held::default(), |keys| keys.held)
     }
 
     /// How many keys of a pattern are cold.
@@ -209,7 +226,7 @@ impl Cold {
         let loaded = runner.load(record.state, &mut loader, restoring, deadlines, store);
         loader.finish(store);
         loaded.map_err(|damaged| damaged.to_string())?;
-        keys.table.remove(found);
+        keys.remove(found, record.held);
         spill.remove(place);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::engine::changed::Tag;
 use crate::engine::keys::{Found, Keys};
 use crate::event::{TimeSpan, Timestamp};
 
@@ -16,8 +17,35 @@ const LONG: usize = 1024;
 pub(super) struct ColdKeys {
     /// By key: the place of its record.
     pub(super) table: Keys,
+    /// What they hold together.
+    pub(super) held: Held,
     /// Where hot keys were looked at last.
     pub(super) hand: Found,
+}
+
+/// What keys hold, as budgets of patterns count it.
+#[derive(Debug, Clone, Copy, Default)]
+pub(in crate::engine) struct Held {
+    /// Partial matches.
+    pub(in crate::engine) partial_matches: u64,
+    /// Bytes of the events that are kept for each key.
+    pub(in crate::engine) bytes: u64,
+}
+
+impl ColdKeys {
+    /// Adds a key.
+    pub(super) fn add(&mut self, tag: Tag, place: u32, held: Held) {
+        self.table.insert(tag, place);
+        self.held.partial_matches += held.partial_matches;
+        self.held.bytes += held.bytes;
+    }
+
+    /// Removes a key.
+    pub(super) fn remove(&mut self, found: Found, held: Held) {
+        self.table.remove(found);
+        self.held.partial_matches -= held.partial_matches;
+        self.held.bytes -= held.bytes;
+    }
 }
 
 /// When cold keys have to be loaded: before the next deadline of each, up to a part of its window too early. A key that

@@ -26,7 +26,10 @@ impl GroupRunner {
                 return true;
             }
             let table = evict.table;
-            let encode = |store: &Store| saved::encode(keyed, held, rankings, store, table);
+            let encode = |store: &Store| {
+                let state = saved::encode(keyed, held, rankings, store, table);
+                (state, held.measure(keyed, true, store))
+            };
             let is_cold = evict.takes(&held.hot(keyed, evict), encode);
             if is_cold {
                 held.clear(keyed, evict.store);

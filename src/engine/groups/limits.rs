@@ -104,7 +104,7 @@ impl Held {
         heaps.map(|heap| self.starts.all(heap).count() as u32).sum()
     }
 
-    fn measure(&self, keyed: &Keyed, with_events: bool, store: &Store) -> Measure {
+    pub(super) fn measure(&self, keyed: &Keyed, with_events: bool, store: &Store) -> Measure {
         let mut measure = Measure::default();
         let heaps = keyed.groups.iter().map(|group| group.starts).chain([keyed.complete]);
         let mut starts: Vec<_> = heaps.flat_map(|heap| self.starts.all(heap)).collect();

@@ -280,7 +280,8 @@ impl Engine {
             let Some(budget) = pattern.budget.as_deref().filter(|_| pattern.life != Life::Removed) else {
                 continue;
             };
-            let (mut partial_matches, mut bytes) = (0, 0);
+            let cold = self.cold.held(number);
+            let (mut partial_matches, mut bytes) = (cold.partial_matches, cold.bytes);
             self.runners[number as usize].measure_all(budget.bytes < u64::MAX, &self.store, |measure| {
                 partial_matches += measure.began.len() as u64;
                 bytes += measure.bytes(&self.store);

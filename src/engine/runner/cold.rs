@@ -1,5 +1,6 @@
 //! Runs as cold keys.
 
+use super::limits::measure;
 use super::{KeyState, Runner};
 use crate::engine::changed::Changes;
 use crate::engine::cold::evict::{Evict, Hot};
@@ -37,7 +38,7 @@ impl Runner {
             let deadline = begins.zip(span).map(|(begins, span)| begins.plus(span));
             let event = key.some_event(evict.store);
             let hot = Hot { tag: self.keys.tag(place), event, newest, deadline };
-            let encode = |store: &Store| runs::encode(key, store, table);
+            let encode = |store: &Store| (runs::encode(key, store, table), measure(key, true, store));
             evict.hand = if evict.takes(&hot, encode) {
                 self.keys.remove(place);
                 key.clear(evict.store);

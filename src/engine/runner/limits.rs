@@ -83,7 +83,7 @@ impl Runner {
     }
 }
 
-fn measure(key: KeyState, with_events: bool, store: &Store) -> Measure {
+pub(super) fn measure(key: KeyState, with_events: bool, store: &Store) -> Measure {
     let mut measure = Measure::default();
     let mut seen = hashbrown::HashSet::<u32, ahash::RandomState>::default();
     let waiting = key.waiting(store).map_or([].as_slice(), |list| &store.waiting[list]);

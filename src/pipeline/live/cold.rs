@@ -34,7 +34,7 @@ impl engine::Spill for Files {
         put
     }
 
-    fn get(&mut self, place: u32, into: &mut Vec<u8>) -> Result<(), String> {
+    fn get(&self, place: u32, into: &mut Vec<u8>) -> Result<(), String> {
         self.spill.get(place, into).map_err(|error| error.to_string())
     }
 
