@@ -281,7 +281,8 @@ impl Engine {
                 continue;
             };
             let cold = self.cold.held(number);
-            let (mut partial_matches, mut bytes) = (cold.partial_matches, cold.bytes);
+            let mut partial_matches = cold.partial_matches;
+            let mut bytes = if budget.bytes < u64::MAX { cold.bytes } else { 0 };
             self.runners[number as usize].measure_all(budget.bytes < u64::MAX, &self.store, |measure| {
                 partial_matches += measure.began.len() as u64;
                 bytes += measure.bytes(&self.store);
