@@ -203,13 +203,13 @@ impl Matcher {
         }
     }
 
-    /// Goes over the keys once and drops those that are cold from now on. Sets stay: their elements lie in one piece,
-    /// and leave it in their order only.
-    pub(crate) fn evict(&mut self, evict: &mut Evict<'_>) {
+    /// Goes over the keys once and drops those that are cold from now on. Whether all have been gone over. Sets stay:
+    /// their elements lie in one piece, and leave it in their order only.
+    pub(crate) fn evict(&mut self, evict: &mut Evict<'_>) -> bool {
         match self {
             Matcher::Runs(runner) => runner.evict(evict),
             Matcher::Groups(runner) => runner.evict(evict),
-            Matcher::Sets(_) => {}
+            Matcher::Sets(_) => true,
         }
     }
 

@@ -14,6 +14,7 @@ use sequor::pattern::nfa::{self, Storage};
 use sequor::pattern::plan::{Plan, Skip};
 use sequor::pattern::{Limits, compile};
 
+use crate::cold::Memory;
 use crate::generate::Random;
 use crate::many::Many;
 
@@ -57,6 +58,16 @@ struct Member {
     pauses: Vec<Range<usize>>,
     /// Its number in the present set.
     number: u32,
+}
+
+/// What is done after each batch with all keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Between {
+    Nothing,
+    /// They are dropped and loaded.
+    Reloads,
+    /// They become cold.
+    Evicts,
 }
 
 /// What is done with the set before some batches, and what that makes of it.
@@ -163,17 +174,22 @@ impl Script {
         self.members.push(new);
     }
 
-    /// What comes out, in order, and what is counted. With `reloads` all keys are dropped and loaded after each batch.
+    /// What comes out, in order, and what is counted.
     fn run(
         &self,
         epochs: &[Vec<Batch>],
         shards: u32,
         hasher: &KeyHasher,
-        reloads: bool,
+        between: Between,
     ) -> (String, Counters) {
         let start = Arc::clone(&self.sets[0].2);
         let mut engines: Vec<Engine> =
             (0..shards).map(|shard| Engine::new(Arc::clone(&start), hasher.clone(), shard, shards)).collect();
+        if between == Between::Evicts {
+            // Alone all keys are given up, with others those that exceed a budget as well.
+            let bytes = if shards == 1 { usize::MAX } else { 2_000 };
+            engines.iter_mut().for_each(|engine| engine.spill(Box::new(Memory::default()), bytes));
+        }
         let mut out = String::new();
         let mut give = |lines: Lines| {
             let mut lines = lines.0;
@@ -195,9 +211,13 @@ impl Script {
             let mut lines = Lines::default();
             for engine in &mut engines {
                 engine.process(batch, &mut lines);
-                if reloads {
-                    let saved = engine.unload();
-                    engine.load(&saved).unwrap();
+                match between {
+                    Between::Nothing => {}
+                    Between::Reloads => {
+                        let saved = engine.unload();
+                        engine.load(&saved).unwrap();
+                    }
+                    Between::Evicts => engine.evict(0),
                 }
             }
             give(lines);
@@ -299,13 +319,18 @@ fn patterns_that_come_and_go_find_what_each_finds_alone() {
 
         let mut counted = None;
         for shards in [1, 3] {
-            for (prepared, reloads) in [(false, false), (true, false), (shards == 1, true)] {
+            for (prepared, between) in [
+                (false, Between::Nothing),
+                (true, Between::Nothing),
+                (shards == 1, Between::Reloads),
+                (shards == 1, Between::Evicts),
+            ] {
                 let epochs = script.unions.iter().map(|union| {
                     let by = if prepared { union } else { &plain };
                     many.batches(union, by, (shards > 1 && prepared).then_some(&hasher), BATCH)
                 });
-                let (found, counters) = script.run(&epochs.collect::<Vec<_>>(), shards, &hasher, reloads);
-                assert_eq!(found, expected, "round {round}, {shards} shards, {prepared}, {reloads}");
+                let (found, counters) = script.run(&epochs.collect::<Vec<_>>(), shards, &hasher, between);
+                assert_eq!(found, expected, "round {round}, {shards} shards, {prepared}, {between:?}");
                 type_errors += counters.type_errors;
                 for &(number, count) in &without_key {
                     assert_eq!(counters.without_key[number], count, "round {round}, {shards} shards");

@@ -16,16 +16,22 @@ use crate::pattern::plan::Within;
 pub(super) struct Turns {
     /// The pattern.
     pattern: u32,
-    /// How many events had been taken when it last began.
+    /// How many of its keys were left where they were.
+    looked_at: usize,
+    /// How many patterns are to come until all have been gone over.
+    to_come: usize,
+    /// How many events had been taken when the last round began.
     began: Option<u64>,
-    /// Whether the budget was exceeded, and not yet enough was given back.
-    goes_on: bool,
+    /// As long as the round goes on: keys that took an event from this one on stay.
+    before: Option<u64>,
     /// Deadlines of keys that are cold by now, of which some may still be in their queues.
     stale: usize,
 }
 
 /// So many keys become cold at once at most: others wait for the next batch, so that events do not wait for long.
 const AT_ONCE: usize = 1 << 14;
+/// And so many are looked at.
+const LOOKED_AT_ONCE: usize = 1 << 17;
 
 /// What is left when evicting ends, in sixteenths of the budget.
 const LEFT: usize = 12;
@@ -45,8 +51,11 @@ pub(crate) struct Evict<'a> {
     before: u64,
     /// Bytes of the store that may stay.
     keep: usize,
-    /// How many keys may go.
+    /// How many keys may go, and how many be looked at.
     left: usize,
+    looks: usize,
+    /// How many keys of the pattern were left where they were.
+    pub(crate) looked_at: usize,
 }
 
 /// A key that is hot.
@@ -61,13 +70,31 @@ pub(crate) struct Hot {
 }
 
 impl Evict<'_> {
-    /// Whether more keys are to go.
+    /// Whether more keys are to go now.
     pub(crate) fn goes_on(&self) -> bool {
-        self.left > 0 && self.cold.refused.is_none() && self.store.bytes().1 > self.keep
+        self.left > 0 && !self.is_done()
+    }
+
+    /// Whether so many keys have been looked at that it is time for something else.
+    pub(crate) fn is_late(&self) -> bool {
+        self.looks == 0
+    }
+
+    /// Whether enough went, or there is no room outside.
+    fn is_done(&self) -> bool {
+        self.cold.refused.is_some() || self.store.bytes().1 <= self.keep
     }
 
     /// Whether a key is cold from now on: then it is to be dropped. If not, it stays as it is.
     pub(crate) fn takes(&mut self, hot: &Hot, state: impl FnOnce(&Store) -> Vec<u8>) -> bool {
+        let takes = self.try_take(hot, state);
+        self.looks = self.looks.saturating_sub(1);
+        self.left -= usize::from(takes);
+        self.looked_at += usize::from(!takes);
+        takes
+    }
+
+    fn try_take(&mut self, hot: &Hot, state: impl FnOnce(&Store) -> Vec<u8>) -> bool {
         if hot.newest >= self.before {
             return false;
         }
@@ -93,7 +120,6 @@ impl Evict<'_> {
             calendar.add(at, within.span, number, hash, |hash| table.find(hash, |_| true).is_some());
             turns.stale += 1;
         }
-        self.left -= 1;
         true
     }
 }
@@ -111,62 +137,80 @@ impl Engine {
     }
 
     pub(in crate::engine) fn is_over_budget(&self) -> bool {
-        self.cold.spill.is_some() && (self.cold.turns.goes_on || self.held_bytes() > self.cold.budget)
+        self.cold.spill.is_some()
+            && (self.cold.turns.before.is_some() || self.held_bytes() > self.cold.budget)
     }
 
     /// Makes keys cold where more is held than the budget.
     #[inline]
     pub(in crate::engine) fn keep_to_budget(&mut self) {
         if self.is_over_budget() {
-            self.evict_some(self.cold.budget / 16 * LEFT, AT_ONCE);
+            self.evict_some(self.cold.budget / 16 * LEFT, AT_ONCE, LOOKED_AT_ONCE);
         }
     }
 
     /// Makes keys cold until about so many bytes are held, or no more can be given up.
     pub fn evict(&mut self, keep: usize) {
-        self.evict_some(keep, usize::MAX);
+        self.evict_some(keep, usize::MAX, usize::MAX);
     }
 
-    fn evict_some(&mut self, keep: usize, mut left: usize) {
-        if self.cold.spill.is_none() || self.cold.is_lost() || self.runners.is_empty() {
+    fn evict_some(&mut self, keep: usize, mut left: usize, mut looks: usize) {
+        let patterns = self.runners.len();
+        if self.cold.spill.is_none() || self.cold.is_lost() || patterns == 0 {
             return;
         }
-        let began = self.cold.turns.began.unwrap_or(self.sequence / 2);
-        if !self.cold.turns.goes_on {
-            self.cold.turns.began = Some(self.sequence);
-        }
         self.cold.refused = None;
-        for before in [began, u64::MAX] {
-            for _ in 0..self.runners.len() {
-                let number = self.cold.turns.pattern % self.runners.len() as u32;
-                let of_store = keep.saturating_sub(self.other_bytes());
-                let Engine { set, runners, tables, store, cold, .. } = &mut *self;
-                let compiled = &set.patterns[number as usize];
-                let hand = cold.of[number as usize].hand;
-                let mut evict = Evict {
-                    slots: &set.schema().keys[compiled.key],
-                    within: compiled.within,
-                    table: &tables[compiled.shape as usize],
-                    store,
-                    hand,
-                    number,
-                    cold,
-                    before,
-                    keep: of_store,
-                    left,
-                };
-                runners[number as usize].evict(&mut evict);
-                let (hand, goes_on) = (evict.hand, evict.goes_on());
-                left = evict.left;
-                cold.of[number as usize].hand = hand;
-                if !goes_on {
-                    break;
-                }
-                cold.turns.pattern = number + 1;
+        let Turns { before, began, to_come, .. } = &mut self.cold.turns;
+        let mut stays = before.unwrap_or_else(|| {
+            *to_come = patterns;
+            began.replace(self.sequence).unwrap_or(self.sequence / 2)
+        });
+        let of_store = keep.saturating_sub(self.other_bytes());
+        let goes_on = loop {
+            let number = self.cold.turns.pattern % patterns as u32;
+            let Engine { set, runners, tables, store, cold, .. } = &mut *self;
+            let compiled = &set.patterns[number as usize];
+            let (hand, looked_at) = (cold.of[number as usize].hand, cold.turns.looked_at);
+            let mut evict = Evict {
+                slots: &set.schema().keys[compiled.key],
+                within: compiled.within,
+                table: &tables[compiled.shape as usize],
+                store,
+                hand,
+                number,
+                cold,
+                before: stays,
+                keep: of_store,
+                left,
+                looks,
+                looked_at,
+            };
+            let is_over = runners[number as usize].evict(&mut evict);
+            (left, looks) = (evict.left, evict.looks);
+            let (hand, looked_at, is_done) = (evict.hand, evict.looked_at, evict.is_done());
+            cold.of[number as usize].hand = hand;
+            cold.turns.looked_at = looked_at;
+            if is_done {
+                break false;
             }
-        }
-        self.cold.turns.goes_on = left == 0;
-        if left > 0 {
+            let turns = &mut cold.turns;
+            if is_over {
+                (turns.pattern, turns.looked_at) = (number + 1, 0);
+                turns.to_come -= 1;
+            }
+            if turns.to_come == 0 {
+                if stays == u64::MAX {
+                    // What is left cannot be given up.
+                    break false;
+                }
+                (stays, turns.to_come) = (u64::MAX, patterns);
+            }
+            if left == 0 || looks == 0 {
+                break true;
+            }
+        };
+        self.cold.turns.before = goes_on.then_some(stays);
+        if !goes_on {
             self.store.gather();
         }
         if self.cold.turns.stale > self.deadlines.len() / 2 {

@@ -18,8 +18,8 @@ impl GroupRunner {
             + history.segments.len() * size_of::<super::history::Segment>()
     }
 
-    /// Goes over the keys once and drops those that are cold from now on.
-    pub(crate) fn evict(&mut self, evict: &mut Evict<'_>) {
+    /// Goes over the keys once and drops those that are cold from now on. Whether all have been gone over.
+    pub(crate) fn evict(&mut self, evict: &mut Evict<'_>) -> bool {
         let GroupRunner { keys, held, rankings, .. } = self;
         keys.retain(|keyed| {
             if !evict.goes_on() {
@@ -36,6 +36,7 @@ impl GroupRunner {
         if keys.len() * 8 < keys.capacity() && keys.capacity() > 1024 {
             keys.shrink_to(keys.len() * 2, Keyed::spread);
         }
+        evict.goes_on()
     }
 }
 

@@ -17,14 +17,12 @@ impl Runner {
         self.keys.bytes()
     }
 
-    /// Goes over the keys once and drops those that are cold from now on.
-    pub(crate) fn evict(&mut self, evict: &mut Evict<'_>) {
-        for _ in 0..self.keys.len() {
-            if !evict.goes_on() {
-                return;
-            }
+    /// Goes over the keys once, in several parts where there are many, and drops those that are cold from now on. Whether
+    /// all have been gone over.
+    pub(crate) fn evict(&mut self, evict: &mut Evict<'_>) -> bool {
+        while evict.looked_at < self.keys.len() && evict.goes_on() && !evict.is_late() {
             let next = self.keys.next(evict.hand).or_else(|| self.keys.next(Found::default()));
-            let Some(place) = next else { return };
+            let Some(place) = next else { return true };
             let mut key = KeyState { first: self.keys.get(place) };
             let table = evict.table;
             let is_between = evict.within.is_some_and(|within| within.between_events);
@@ -49,5 +47,6 @@ impl Runner {
                 place.behind()
             };
         }
+        evict.looked_at >= self.keys.len()
     }
 }
