@@ -23,8 +23,8 @@ pub enum Failure {
     Decision(Arc<JournalError>),
     /// The checkpoints could not be used.
     State(state::Error),
-    /// No checkpoint can be used, and the beginning of the named stream, up to an offset, is not there any more.
-    Beginning(String, u64),
+    /// Of the named stream, the events before this offset are not kept any more, and nothing else says what came of them.
+    NoCheckpoint(String, u64),
     /// A key of the numbered checkpoint could not be taken.
     Key(u64, Damaged),
     /// An entry of the control log, by its number, that says nothing known; why.
@@ -62,9 +62,9 @@ impl fmt::Display for Failure {
             Failure::Decision(error) => write!(f, "the control log: {error}"),
             Failure::Journal(what, error) => write!(f, "{what}: {error}"),
             Failure::State(error) => error.fmt(f),
-            Failure::Beginning(stream, first) => write!(
+            Failure::NoCheckpoint(stream, first) => write!(
                 f,
-                "no checkpoint can be used, and the events of the stream `{stream}` before offset {first} are not kept any more: what they began is lost (restore a backup of the data directory)"
+                "the events of `{stream}` before offset {first} are not kept any more, and no whole checkpoint says what came of them (the lines above say what is wrong with each): restore a backup, or move the data directory away to begin anew"
             ),
             Failure::Key(number, error) => write!(f, "a key of checkpoint {number} cannot be taken: {error}"),
             Failure::ControlEntry(number, why) => write!(
@@ -89,9 +89,10 @@ impl std::error::Error for Failure {
             Failure::Decision(error) => Some(&**error),
             Failure::State(error) => Some(error),
             Failure::Key(_, error) => Some(error),
-            Failure::Beginning(..) | Failure::ControlEntry(..) | Failure::Export(..) | Failure::Panicked => {
-                None
-            }
+            Failure::NoCheckpoint(..)
+            | Failure::ControlEntry(..)
+            | Failure::Export(..)
+            | Failure::Panicked => None,
         }
     }
 }

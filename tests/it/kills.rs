@@ -169,7 +169,7 @@ fn what_is_killed_again_and_again_sends_what_the_naive_matcher_finds() {
         if victim.kills >= kills {
             break;
         }
-        let is_killed = victim.random.chance(25);
+        let is_killed = victim.random.chance(8);
         match victim.random.below(10) {
             0 if patterns.len() < 40 => {
                 let pattern = Pattern::new(patterns.len(), &mut victim.random);
@@ -248,5 +248,8 @@ fn what_is_killed_again_and_again_sends_what_the_naive_matcher_finds() {
         "{kills} kills, {in_recovery} of them during recovery; {count} lines came, kept from {}",
         log.first()
     );
-    assert!(log.first() > 0, "nothing was let go of the log: starts may have read it from its beginning");
+    assert!(
+        log.first() > count as u64 / 4,
+        "too much of the log is kept: starts may have read it from its beginning"
+    );
 }

@@ -291,7 +291,7 @@ impl Shared {
                 Err(error) => tracing::warn!(%error, "old events could not be deleted"),
             }
         };
-        // Where the writer has stopped, there is a next time after the next start.
+        // Where the writer has too much to do, there is a next time.
         let _ = self.events.with(retain);
     }
 

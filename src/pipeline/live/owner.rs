@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, never, select};
@@ -67,8 +67,6 @@ pub(super) struct EventRetention {
     /// Of each stream, beyond what recovery needs.
     pub(super) bytes: u64,
     pub(super) time: Duration,
-    /// By stream, from where on recovery needs its log; none: from its beginning on.
-    pub(super) needed_from: Arc<Mutex<Option<BTreeMap<String, u64>>>>,
 }
 
 /// When checkpoints are made.
@@ -174,6 +172,7 @@ impl Owner {
             self.try_again()?;
             self.silence();
             self.go_on()?;
+            self.shared.turned();
             self.checkpoint()?;
             self.shared.turned();
         }
@@ -302,12 +301,10 @@ impl Owner {
         }
     }
 
-    /// Lets go of old events that recovery does not need.
-    fn retain(&self) {
-        let EventRetention { bytes, time, needed_from } = &self.retention;
-        let policy = Retention { bytes_max: Some(*bytes), keep_since: system_time().checked_sub(*time) };
-        let needed_from = needed_from.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(needed_from) = &*needed_from else { return };
+    /// Lets go of old events that no start needs.
+    fn retain(&self, needed_from: &BTreeMap<String, u64>) {
+        let EventRetention { bytes, time } = self.retention;
+        let policy = Retention { bytes_max: Some(bytes), keep_since: system_time().checked_sub(time) };
         for (name, (stream, _)) in &self.shared.streams {
             self.shared.retain(*stream, policy, needed_from.get(name).copied().unwrap_or(0));
         }
@@ -512,10 +509,10 @@ impl Owner {
 
     fn checkpointed(&mut self, done: Done) {
         self.checkpoints.is_open = false;
-        // Keys that were given are not given again: after a failure, the next one takes all.
-        self.checkpoints.full |= done == Done::Failed;
-        if done == Done::Committed {
-            self.retain();
+        match done {
+            Done::Committed(needed_from) => self.retain(&needed_from),
+            // Keys that were given are not given again: after a failure, the next one takes all.
+            Done::Failed => self.checkpoints.full = true,
         }
     }
 

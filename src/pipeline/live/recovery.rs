@@ -87,11 +87,13 @@ pub(super) struct Found {
     pub(super) keys: Vec<Saved>,
 }
 
-/// The newest checkpoint that is whole and that the logs of output reach to.
+/// The newest checkpoint that is whole, that the logs of output reach to, and after which all events are kept: `firsts`
+/// says from where on, by stream. None: everything is read from the beginning.
 pub(super) fn checkpoint(
     store: &dyn StateStore,
     matches: u64,
     rejected: u64,
+    firsts: &BTreeMap<&str, u64>,
 ) -> Result<Option<Found>, Failure> {
     let candidates = store.candidates();
     for (place, manifest) in candidates.iter().enumerate() {
@@ -102,6 +104,12 @@ pub(super) fn checkpoint(
         };
         if cut.matches > matches || cut.rejected > rejected {
             warn!(number, "a checkpoint is ahead of the logs of output");
+            continue;
+        }
+        let is_kept =
+            |(stream, first): (&&str, &u64)| cut.streams.get(*stream).map_or(0, |at| at.from) >= *first;
+        if !firsts.iter().all(is_kept) {
+            warn!(number, "a checkpoint is older than the events that are kept");
             continue;
         }
         let mut keys = Vec::new();
@@ -119,6 +127,9 @@ pub(super) fn checkpoint(
             }
             Err(error) => warn!(number, %error, "a checkpoint is damaged"),
         }
+    }
+    if let Some((stream, first)) = firsts.iter().find(|(_, first)| **first > 0) {
+        return Err(Failure::NoCheckpoint((*stream).to_owned(), *first));
     }
     if !candidates.is_empty() {
         store.resume(None).map_err(Failure::State)?;
@@ -227,14 +238,8 @@ impl Owner {
         for name in names.iter().filter(|name| !declared.contains_key(*name)) {
             self.merger.set_idle(name, true);
         }
-        let cut_off = logs.iter().position(|log| log.first() > 0);
-        if let (None, Some(stream)) = (found, cut_off) {
-            return Err(Failure::Beginning(names[stream].clone(), logs[stream].first()));
-        }
-        let from = |stream: usize| match found {
-            Some(found) => found.cut.streams.get(&self.merger.streams()[stream].name).map_or(0, |at| at.from),
-            None => 0,
-        };
+        let known = |stream: usize| found?.cut.streams.get(&self.merger.streams()[stream].name);
+        let from = |stream: usize| known(stream).map_or(0, |at| at.from);
         let readers: Result<Vec<Reader>, _> =
             logs.iter().enumerate().map(|(stream, log)| log.reader(from(stream))).collect();
         let mut readers = readers.map_err(|error| Failure::Journal("an event log", error))?;

@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use super::super::failure::Failure;
 use super::super::merger::Merger;
 use super::super::progress::Progress;
 use super::super::shard;
-use super::checkpoint::{self, Needed, Part};
+use super::checkpoint::{self, Part};
 use super::handle::{Handle, Shared};
 use super::idempotency::Keys;
 use super::intake::Preparing;
@@ -36,7 +36,7 @@ use super::status::Status;
 use crate::engine::Engine;
 use crate::event::key::KeyHasher;
 use crate::journal::commit::{GroupCommit, Limits};
-use crate::journal::{self, Journal, JournalError, Opened};
+use crate::journal::{self, Journal, JournalError, Opened, Tail};
 use crate::state::{self, SledStore};
 
 /// Steps that may wait for a shard, and pieces of output that may wait to be put into order.
@@ -136,7 +136,11 @@ impl Live {
             .map_err(|error| recovery(Failure::State(error)))?;
         info!("{state}");
         let found = match options.checkpoint_interval {
-            Some(_) => recovery::checkpoint(&store, matches.next(), rejected.next()).map_err(recovery)?,
+            Some(_) => {
+                let names = watched.iter().map(|stream| stream.options.name.as_str());
+                let firsts = names.zip(logs.iter().map(Tail::first)).collect();
+                recovery::checkpoint(&store, matches.next(), rejected.next(), &firsts).map_err(recovery)?
+            }
             None => None,
         };
         let (match_tail, rejected_tail) = (matches.tail().clone(), rejected.tail().clone());
@@ -207,13 +211,8 @@ impl Live {
         let keys = logs.iter().map(|log| Ok(Arc::new(Keys::of(log, options.idempotency_keys)?)));
         let keys = keys.collect::<Result<_, _>>().map_err(StartError::Journal)?;
         let (checkpointed, done) = bounded(1);
-        let needed_from = Arc::new(Mutex::new(None));
-        let told = Arc::clone(&needed_from);
-        let needed: Needed = Box::new(move |from| {
-            *told.lock().unwrap_or_else(PoisonError::into_inner) = Some(from.clone());
-        });
         let checkpointing = move || {
-            checkpoint::write(&store, &to_checkpoint, &checkpointed, &needed);
+            checkpoint::write(&store, &to_checkpoint, &checkpointed);
             Ok(())
         };
         others.push(named("checkpoint", checkpointing).map_err(io)?);
@@ -260,7 +259,7 @@ impl Live {
             shared: Arc::clone(&shared),
             epoch: 0,
             holder: None,
-            retention: EventRetention { bytes: options.retain_bytes, time: options.retain_time, needed_from },
+            retention: EventRetention { bytes: options.retain_bytes, time: options.retain_time },
             mark: Mark::new(&dir),
             retry_at: now(),
         };
