@@ -257,6 +257,11 @@ impl Engine {
         self.advance(Timestamp::MAX, sink);
     }
 
+    /// When the next deadline passes at which something may be found; none where nothing waits for time.
+    pub fn due(&mut self) -> Option<Timestamp> {
+        self.deadlines.next(Timestamp::MAX, &self.store)
+    }
+
     /// What was counted so far.
     pub fn counters(&self) -> Counters {
         let without_key = self.without_key();

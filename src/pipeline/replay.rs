@@ -156,7 +156,7 @@ impl Flow<'_> {
                 let (pieces, from_shard) = bounded(QUEUE_LEN);
                 to_shards.push(to_shard);
                 from_shards.push(from_shard);
-                shards.push(scope.spawn(move || shard::run(engine, &steps, &pieces)));
+                shards.push(scope.spawn(move || shard::run(engine, &steps, &pieces, None)));
             }
             // The writer's end closes this channel, whatever ends it.
             let (writes, writer_lives) = bounded::<()>(0);

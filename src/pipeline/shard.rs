@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -65,10 +66,41 @@ pub(super) struct Piece {
     pub(super) signal: Option<Signal>,
 }
 
-/// Runs a shard: each step gives one piece or several.
-pub(super) fn run(mut engine: Engine, steps: &Receiver<Step>, to: &Sender<Piece>) -> Counters {
+/// When the next deadline of a shard passes, for whoever looks from outside.
+#[derive(Debug)]
+pub(super) struct Due(AtomicI64);
+
+impl Default for Due {
+    fn default() -> Due {
+        Due(AtomicI64::new(i64::MAX))
+    }
+}
+
+impl Due {
+    fn note(&self, engine: &mut Engine) {
+        self.0.store(engine.due().map_or(i64::MAX, |due| due.0), Relaxed);
+    }
+
+    /// As of a moment ago; none where nothing waits for time.
+    pub(super) fn get(&self) -> Option<Timestamp> {
+        Some(Timestamp(self.0.load(Relaxed))).filter(|due| *due < Timestamp::MAX)
+    }
+}
+
+/// Runs a shard: each step gives one piece or several. `due` is told what it waits for.
+pub(super) fn run(
+    mut engine: Engine,
+    steps: &Receiver<Step>,
+    to: &Sender<Piece>,
+    due: Option<&Due>,
+) -> Counters {
     let mut pieces = Pieces { piece: Piece::default(), to, gone: false };
+    if let Some(due) = due {
+        due.note(&mut engine);
+    }
     for step in steps {
+        // Time is reached last, whatever else comes with it.
+        let reaches = matches!(step, Step::Reach(_) | Step::Cut(_));
         match step {
             Step::Batch(batch) => engine.process(&batch, &mut pieces),
             Step::Reach(time) => engine.reach(time, &mut pieces),
@@ -89,6 +121,9 @@ pub(super) fn run(mut engine: Engine, steps: &Receiver<Step>, to: &Sender<Piece>
         pieces.send();
         if pieces.gone {
             break;
+        }
+        if let Some(due) = due.filter(|_| reaches) {
+            due.note(&mut engine);
         }
     }
     engine.counters()

@@ -162,7 +162,7 @@ impl Twin {
                 let (pieces, from_shard) = bounded(QUEUE_LEN);
                 to_shards.push(to_shard);
                 from_shards.push(from_shard);
-                running.push(scope.spawn(move || shard::run(engine, &steps, &pieces)));
+                running.push(scope.spawn(move || shard::run(engine, &steps, &pieces, None)));
             }
             let counted = Arc::clone(&progress);
             let writer = scope.spawn(move || collect(&from_shards, &mut matches, &counted));

@@ -9,10 +9,12 @@
 mod api_data;
 mod api_patterns;
 mod cli;
+mod clock;
 mod config;
 mod conformance;
 mod differential;
 mod docs;
+mod duplicates;
 mod durable;
 mod engine_memory;
 mod examples;

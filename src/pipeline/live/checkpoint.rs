@@ -13,7 +13,7 @@ use tracing::{debug, warn};
 
 use super::super::merger::Was;
 use crate::engine::{Engine, KeyState, Progress};
-use crate::event::Timestamp;
+use crate::event::{EventId, Timestamp};
 use crate::ingest::Resume;
 use crate::state::{Entry, StateStore, Writer};
 
@@ -22,6 +22,9 @@ const PART_BYTES: usize = 1 << 20;
 
 /// What suppression knows has this in the place of a pattern's id.
 pub(super) const SENT: u64 = u64::MAX;
+
+/// The ids of events that streams remember have this in the place of a pattern's id.
+pub(super) const SEEN: u64 = u64::MAX - 1;
 
 /// Where everything stood at a checkpoint: with the keys, all that a start needs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -74,6 +77,22 @@ pub(super) struct Saved {
     pub(super) pattern: u64,
     pub(super) key: Vec<u8>,
     pub(super) state: Option<Vec<u8>>,
+}
+
+impl Saved {
+    /// An id of an event that a stream remembers; without a time, one that it does not remember any more.
+    pub(super) fn seen(stream: &str, id: EventId, time: Option<Timestamp>) -> Saved {
+        let key = [&id.to_bytes(), stream.as_bytes()].concat();
+        Saved { pattern: SEEN, key, state: time.map(|time| time.0.to_le_bytes().to_vec()) }
+    }
+
+    /// The stream, the id and the time that it holds, where it is one.
+    pub(super) fn as_seen(&self) -> Option<(&str, EventId, Timestamp)> {
+        let (id, stream) = self.key.split_first_chunk().filter(|_| self.pattern == SEEN)?;
+        let time = self.state.as_deref()?.try_into().ok()?;
+        let stream = std::str::from_utf8(stream).ok()?;
+        Some((stream, EventId::from_bytes(*id)?, Timestamp(i64::from_le_bytes(time))))
+    }
 }
 
 /// What the owner hears of it.

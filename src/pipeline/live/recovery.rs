@@ -233,6 +233,15 @@ impl Owner {
                 self.merger.decide(entry);
             }
         }
+        // What streams remember comes after they are declared as where they go on.
+        for (stream, id, time) in found.iter().flat_map(|found| &found.keys).filter_map(Saved::as_seen) {
+            if let Some(stream) = self.merger.stream(stream) {
+                self.merger.ingest().remember(stream, id, time);
+            }
+        }
+        if self.checkpoints.interval.is_some() {
+            self.merger.ingest().track_ids();
+        }
         let names: Vec<String> = self.merger.streams().iter().map(|stream| stream.name.clone()).collect();
         // One that is new joins later.
         for name in names.iter().filter(|name| !declared.contains_key(*name)) {

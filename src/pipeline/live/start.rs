@@ -179,13 +179,16 @@ impl Live {
 
         let (parts, to_checkpoint) = bounded(PARTS_LEN);
         let (mut to_shards, mut from_shards, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        let mut dues = Vec::new();
         for engine in engines {
             let (to_shard, steps) = bounded(QUEUE_LEN);
             let (pieces, from_shard) = bounded(QUEUE_LEN);
             to_shards.push(to_shard);
             from_shards.push(from_shard);
+            let due = Arc::<shard::Due>::default();
+            dues.push(Arc::clone(&due));
             let run = move || {
-                shard::run(engine, &steps, &pieces);
+                shard::run(engine, &steps, &pieces, Some(&due));
                 Ok(())
             };
             others.push(named("shard", run).map_err(io)?);
@@ -249,7 +252,7 @@ impl Live {
         };
         let mut owner = Owner {
             merger,
-            shards: Shards::new(to_shards),
+            shards: Shards::new(to_shards, dues),
             control,
             registry: Arc::default(),
             max_patterns: options.max_patterns,
