@@ -12,7 +12,7 @@ use futures_util::FutureExt;
 use super::problem::Problem;
 
 /// The header of the id of a request, in both directions.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id that is taken from a client.
 const ID_MAX: usize = 64;
 

@@ -1,7 +1,9 @@
 //! HTTP: one file per resource. Everything answers JSON; what goes wrong is a problem document.
 
 mod around;
+mod audit;
 pub mod auth;
+mod backup;
 mod body;
 mod control_log;
 mod dead_letters;
@@ -9,6 +11,7 @@ mod edge;
 mod events;
 mod extract;
 mod health;
+mod inside;
 mod matches;
 mod metrics;
 pub mod openapi;
@@ -30,6 +33,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::pipeline::live::Handle;
+pub use audit::Audit;
 use auth::Guard;
 use metrics::Metrics;
 
@@ -47,6 +51,7 @@ struct Inner {
     intakes: Semaphore,
     sse_clients: Arc<Semaphore>,
     metrics: Metrics,
+    audit: Arc<Audit>,
 }
 
 /// How much a request may bring.
@@ -65,12 +70,13 @@ pub struct Limits {
 }
 
 /// The routes over a running service.
-pub fn router(live: Handle, limits: Limits, guard: Guard) -> Router {
+pub fn router(live: Handle, limits: Limits, guard: Guard, audit: Arc<Audit>) -> Router {
     let (bytes, time) = (limits.body_bytes, limits.request_time);
     let sse_clients = Arc::new(Semaphore::new(limits.sse_clients));
     let metrics = Metrics::new(live.clone(), Arc::clone(&sse_clients), limits.sse_clients);
     let intakes = Semaphore::new(INTAKES_MAX);
-    let api = Api(Arc::new(Inner { live, limits, intakes, sse_clients, metrics }));
+    let audited = Arc::clone(&audit);
+    let api = Api(Arc::new(Inner { live, limits, intakes, sse_clients, metrics, audit: audited }));
     let (router, _) = routes().split_for_parts();
     router
         .fallback(problem::no_route)
@@ -81,6 +87,7 @@ pub fn router(live: Handle, limits: Limits, guard: Guard) -> Router {
         .layer(from_fn(edge::headers))
         .layer(from_fn_with_state(api.clone(), metrics::count))
         .layer(from_fn(around::around))
+        .layer(from_fn_with_state(audit, audit::audit))
         .with_state(api)
 }
 
@@ -95,10 +102,14 @@ fn routes() -> OpenApiRouter<Api> {
         .routes(routes!(events::post))
         .routes(routes!(streams::watermark))
         .merge(patterns::routes())
+        .merge(inside::routes())
         .routes(routes!(matches::list))
         .routes(routes!(matches::follow))
         .routes(routes!(dead_letters::list))
         .routes(routes!(dead_letters::redrive))
         .routes(routes!(control_log::get))
         .routes(routes!(sinks::list))
+        .routes(routes!(audit::list))
+        .routes(routes!(backup::savepoint))
+        .routes(routes!(backup::backup))
 }

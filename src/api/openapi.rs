@@ -20,6 +20,8 @@ use super::routes;
         (name = "streams", description = "Streams, and events that come in"),
         (name = "matches", description = "Matches that were found"),
         (name = "dead letters", description = "Late events and lines that are no events"),
+        (name = "operation", description = "Backups and checkpoints"),
+        (name = "audit", description = "Who asked for which changes"),
         (name = "health", description = "Whether the service is there, and whether it takes work")
     )
 )]

@@ -10,7 +10,7 @@ use super::around;
 use crate::journal::JournalError;
 use crate::pattern::diagnostic::{Diagnostic, Diagnostics};
 use crate::pattern::render::Source;
-use crate::pipeline::live::{NotAppended, Refusal};
+use crate::pipeline::live::{NotAppended, Refusal, Unanswered};
 
 /// A problem document (RFC 9457).
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -36,6 +36,10 @@ pub(super) struct Problem {
     #[schema(ignore)]
     retry_after: Option<u32>,
 }
+
+/// In the extensions of an answer: what kind of problem it is.
+#[derive(Debug, Clone)]
+pub(super) struct Code(pub(super) Box<str>);
 
 /// One thing that is wrong with a text, or odd, and where. Lines and columns (in characters) count from 1.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -126,7 +130,9 @@ impl IntoResponse for Problem {
         self.request_id = around::request_id().map(String::into_boxed_str);
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.retry_after;
+        let code = self.kind.rsplit('/').next().unwrap_or_default().into();
         let mut response = (status, Json(self)).into_response();
+        response.extensions_mut().insert(Code(code));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = retry_after {
@@ -152,6 +158,17 @@ impl From<NotAppended> for Problem {
     }
 }
 
+impl From<Unanswered> for Problem {
+    fn from(why: Unanswered) -> Problem {
+        let (code, seconds) = match why {
+            Unanswered::Busy => ("busy", 1),
+            Unanswered::Stopping => ("stopping", 5),
+        };
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, why.to_string());
+        Problem { retry_after: Some(seconds), ..problem }
+    }
+}
+
 impl From<Refusal> for Problem {
     fn from(why: Refusal) -> Problem {
         let (status, code) = match &why {
@@ -164,7 +181,7 @@ impl From<Refusal> for Problem {
             }
             Refusal::TooMany(_) => (StatusCode::UNPROCESSABLE_ENTITY, "too-many-patterns"),
             Refusal::Twice(_) => (StatusCode::UNPROCESSABLE_ENTITY, "twice"),
-            Refusal::Storage(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage"),
+            Refusal::Storage(_) | Refusal::NoCheckpoint => (StatusCode::SERVICE_UNAVAILABLE, "storage"),
             Refusal::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
         let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(5);

@@ -1,6 +1,7 @@
 //! `sequor serve`: the live service.
 
 use std::io::{self, Write};
+use std::num::NonZeroU64;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -11,12 +12,12 @@ use tracing::{info, warn};
 use super::config::SettingsArgs;
 use super::load::Color;
 use super::{IO, fail, logging, token};
-use crate::api;
 use crate::api::auth::{Guard, Tokens};
 use crate::api::server;
 use crate::api::tls::Certificate;
-use crate::config::settings::{self, LatePolicy, Settings, Target, WebhookTarget};
-use crate::pipeline::decision::{Duplicates, StreamDeclaration};
+use crate::api::{self, Audit};
+use crate::config::settings::{self, LatePolicy, LimitPolicy, Settings, Target, WebhookTarget};
+use crate::pipeline::decision::{BudgetPolicy, Budgets, Duplicates, StreamDeclaration};
 use crate::pipeline::live::{Handle, Live, Options, Silence, SinkOptions, StreamOptions};
 
 /// The arguments of `sequor serve`.
@@ -46,7 +47,12 @@ pub fn run(args: ServeArgs) -> ExitCode {
             warn!(log = name, bytes = opened.cut_bytes, "a write that was never confirmed was cut off");
         }
     }
-    let served = serve(&settings, &live);
+    let audit = match Audit::open(&settings.data.dir, settings.data.audit_retain_bytes.0) {
+        Ok(audit) => Arc::new(audit),
+        Err(error) => return fail(IO, format!("the audit log: {error}")),
+    };
+    let served = serve(&settings, &live, Arc::clone(&audit));
+    audit.flush();
     let stopped = live.stop();
     if let Err(error) = served {
         return fail(IO, format!("cannot serve on {}: {error}", settings.server.listen));
@@ -60,7 +66,7 @@ pub fn run(args: ServeArgs) -> ExitCode {
     }
 }
 
-fn serve(settings: &Settings, live: &Live) -> io::Result<()> {
+fn serve(settings: &Settings, live: &Live, audit: Arc<Audit>) -> io::Result<()> {
     let certificate = match &settings.server.tls {
         Some(tls) => {
             let read = Certificate::read(tls.cert.clone(), tls.key.clone()).map_err(io::Error::other)?;
@@ -83,12 +89,13 @@ fn serve(settings: &Settings, live: &Live) -> io::Result<()> {
     if let Some(why) = guard.tokens.as_ref().and_then(Tokens::problem) {
         warn!(reason = why, "nobody is let in");
     }
-    let router = api::router(live.handle().clone(), limits, guard);
+    let router = api::router(live.handle().clone(), limits, guard, audit);
     let done = runtime.block_on(async {
         // Whoever reads that it listens may ask it to stop at once.
         let told = told_to_stop(live.handle().clone())?;
-        // Or to read its certificate again: from here on, SIGHUP does not kill.
-        let _hangup = certificate.as_ref().map(|_| signal(SignalKind::hangup())).transpose()?;
+        // Or to read its certificate again.
+        let certificate = certificate.map(|read| Ok::<_, io::Error>((read, signal(SignalKind::hangup())?)));
+        let certificate = certificate.transpose()?;
         let listener = tokio::net::TcpListener::bind(settings.server.listen).await?;
         let address = listener.local_addr()?;
         let mut out = io::stdout();
@@ -110,6 +117,7 @@ fn options(settings: &Settings) -> Result<Options, String> {
         batch_size: settings.engine.batch_size,
         max_buffered_events: settings.engine.max_buffered_events,
         max_patterns: settings.engine.max_patterns,
+        limits: limits(&settings.limits),
         segment_bytes: settings.data.segment_size.0,
         idempotency_keys: settings.data.idempotency_keys,
         retain_bytes: settings.data.retain_bytes.0,
@@ -117,8 +125,27 @@ fn options(settings: &Settings) -> Result<Options, String> {
         matches_retain_bytes: settings.data.matches_retain_bytes.0,
         rejected_retain_bytes: settings.data.rejected_retain_bytes.0,
         checkpoint_interval: Some(settings.data.checkpoint_interval),
+        state_memory: settings.data.state_memory.map(|size| size.0),
         sinks: settings.sinks.iter().map(sink).collect::<Result<_, _>>()?,
     })
+}
+
+/// The budgets of patterns that have none of their own.
+fn limits(limits: &settings::Limits) -> Budgets {
+    Budgets {
+        max_partial_matches_per_key: NonZeroU64::new(limits.max_partial_matches_per_key),
+        max_retained_events_per_key: limits.max_retained_events_per_key.and_then(NonZeroU64::new),
+        max_retained_bytes_per_key: limits
+            .max_retained_bytes_per_key
+            .and_then(|size| NonZeroU64::new(size.0)),
+        max_partial_matches: limits.max_partial_matches.and_then(NonZeroU64::new),
+        max_retained_bytes: limits.max_retained_bytes.and_then(|size| NonZeroU64::new(size.0)),
+        max_matches_per_event: NonZeroU64::new(limits.max_matches_per_event),
+        policy: Some(match limits.policy {
+            LimitPolicy::Suspend => BudgetPolicy::Suspend,
+            LimitPolicy::DropOldest => BudgetPolicy::DropOldest,
+        }),
+    }
 }
 
 /// A sink with its secret, if that can be read.

@@ -93,12 +93,13 @@ fn data(data: &mut Section<'_>) -> Data {
             Duration::from_millis(100)..=secs(DAY),
             secs(10),
         ),
-        state_memory: data.optional_within("state_memory", bytes(MIB)..=bytes(1 << 60)),
+        state_memory: data.optional_within("state_memory", bytes(KIB)..=bytes(1 << 60)),
         retain_bytes: data.within("retain_bytes", any(), bytes(10 * GIB)),
         retain_time: data.within("retain_time", secs(0)..=secs(3_650 * DAY), secs(7 * DAY)),
         segment_size: data.within("segment_size", bytes(4 * KIB)..=bytes(4 * GIB), bytes(64 * MIB)),
         matches_retain_bytes: data.within("matches_retain_bytes", any(), bytes(GIB)),
         rejected_retain_bytes: data.within("rejected_retain_bytes", any(), bytes(256 * MIB)),
+        audit_retain_bytes: data.within("audit_retain_bytes", bytes(64 * KIB)..=bytes(GIB), bytes(64 * MIB)),
         idempotency_keys: data.within("idempotency_keys", 0..=100_000_000, 100_000),
     }
 }
@@ -115,13 +116,13 @@ fn engine(engine: &mut Section<'_>) -> Engine {
 
 fn limits(limits: &mut Section<'_>) -> Limits {
     Limits {
-        max_partial_matches_per_key: limits.optional_within("max_partial_matches_per_key", 1..=u64::MAX),
+        max_partial_matches_per_key: limits.within("max_partial_matches_per_key", 1..=u64::MAX, 100_000),
         max_retained_events_per_key: limits.optional_within("max_retained_events_per_key", 1..=u64::MAX),
         max_retained_bytes_per_key: limits
             .optional_within("max_retained_bytes_per_key", bytes(1)..=bytes(u64::MAX)),
         max_partial_matches: limits.optional_within("max_partial_matches", 1..=u64::MAX),
         max_retained_bytes: limits.optional_within("max_retained_bytes", bytes(1)..=bytes(u64::MAX)),
-        max_matches_per_event: limits.optional_within("max_matches_per_event", 1..=u64::MAX),
+        max_matches_per_event: limits.within("max_matches_per_event", 1..=u64::MAX, 100_000),
         policy: limits.value("policy", LimitPolicy::Suspend),
     }
 }

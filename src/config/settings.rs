@@ -83,6 +83,8 @@ pub struct Data {
     pub matches_retain_bytes: ByteSize,
     /// How much of the log of late events and dead letters is kept.
     pub rejected_retain_bytes: ByteSize,
+    /// How much of the audit log is kept.
+    pub audit_retain_bytes: ByteSize,
     /// How many idempotency keys of posted batches are remembered.
     pub idempotency_keys: usize,
 }
@@ -100,11 +102,11 @@ pub struct Engine {
     pub max_patterns: usize,
 }
 
-/// `[limits]`: budgets of each pattern. Without a limit where there is none.
+/// `[limits]`: budgets of each pattern that has none of its own. Without a limit where there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Partial matches of one key.
-    pub max_partial_matches_per_key: Option<u64>,
+    pub max_partial_matches_per_key: u64,
     /// Events that are kept for one key.
     pub max_retained_events_per_key: Option<u64>,
     /// Bytes of the events that are kept for one key.
@@ -114,7 +116,7 @@ pub struct Limits {
     /// Bytes of the events that are kept for all keys.
     pub max_retained_bytes: Option<ByteSize>,
     /// Matches that one event may complete.
-    pub max_matches_per_event: Option<u64>,
+    pub max_matches_per_event: u64,
     /// What happens to a pattern that reaches one of them.
     pub policy: LimitPolicy,
 }

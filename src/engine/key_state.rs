@@ -9,6 +9,8 @@ use super::table::StateId;
 pub(crate) struct Group {
     /// The state, or `WAITING`.
     pub(crate) state: StateId,
+    /// How many partial matches there are; of `WAITING`, nothing.
+    pub(crate) count: u32,
     /// The last step of the first of them; or the number of the list of complete matches that wait.
     pub(crate) runs: u32,
     /// The key's next group.
@@ -20,7 +22,7 @@ pub(crate) const WAITING: StateId = StateId::MAX;
 
 impl Default for Group {
     fn default() -> Self {
-        Group { state: 0, runs: NONE, next: NONE }
+        Group { state: 0, count: 0, runs: NONE, next: NONE }
     }
 }
 
@@ -82,6 +84,7 @@ impl KeyState {
         while at != NONE {
             let group = &mut store.groups[at];
             if group.state == state {
+                group.count += 1;
                 store.nodes[node].next = std::mem::replace(&mut group.runs, node);
                 return;
             }
@@ -95,14 +98,14 @@ impl KeyState {
     fn make_group(&mut self, store: &mut Store) {
         if let Some(node) = self.single() {
             let state = std::mem::replace(&mut store.nodes[node].next, NONE);
-            self.first = store.groups.insert(Group { state, runs: node, next: NONE });
+            self.first = store.groups.insert(Group { state, count: 1, runs: node, next: NONE });
         }
     }
 
     /// Takes the only partial match out of its group.
     fn make_single(&mut self, store: &mut Store) {
         if self.first_group() != NONE
-            && let Group { state, runs, next: NONE } = store.groups[self.first]
+            && let Group { state, runs, next: NONE, .. } = store.groups[self.first]
             && state != WAITING
             && store.nodes[runs].next == NONE
         {
@@ -114,7 +117,7 @@ impl KeyState {
 
     /// Adds a group to what is empty or has groups.
     fn push(&mut self, store: &mut Store, state: StateId, runs: u32) {
-        self.first = store.groups.insert(Group { state, runs, next: self.first });
+        self.first = store.groups.insert(Group { state, count: 1, runs, next: self.first });
     }
 
     /// Visits all partial matches.
@@ -131,7 +134,7 @@ impl KeyState {
         let (mut at, mut last) = (self.first, NONE);
         let mut is_less = false;
         while at != NONE {
-            let Group { state, mut runs, next, .. } = store.groups[at];
+            let Group { state, mut runs, next, mut count } = store.groups[at];
             if state != WAITING
                 && let Some(of) = visitor.state(store, state)
             {
@@ -142,10 +145,12 @@ impl KeyState {
                         store.nodes[node].next = std::mem::replace(&mut runs, node);
                     } else {
                         is_less = true;
+                        count -= 1;
                     }
                     node = after;
                 }
-                store.groups[at].runs = runs;
+                let group = &mut store.groups[at];
+                (group.runs, group.count) = (runs, count);
             }
             if runs == NONE {
                 self.remove(store, at, last);
@@ -183,6 +188,15 @@ impl KeyState {
     /// The partial matches, in no order that means anything.
     pub(crate) fn runs(self, store: &Store) -> impl Iterator<Item = u32> {
         self.groups(store).flat_map(|(_, runs)| runs)
+    }
+
+    /// How many partial matches there are, and complete ones that wait.
+    pub(crate) fn count(self, store: &Store) -> u32 {
+        let of = |at: u32| match &store.groups[at] {
+            Group { state: WAITING, runs, .. } => store.waiting[*runs].len() as u32,
+            group => group.count,
+        };
+        u32::from(self.single().is_some()) + self.all(store).map(of).sum::<u32>()
     }
 
     /// Calls `with` for each state that partial matches are in, in an order that stays.

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::limits::Budget;
 use super::set::{Compiled, PatternSet};
 use crate::event::TimeSpan;
 use crate::pattern::plan::Plan;
@@ -106,6 +107,44 @@ impl PatternSet {
         self.patterns.get(number as usize)?.suppress
     }
 
+    /// The set in which a pattern has a budget, or none.
+    pub fn limit(mut self, number: u32, budget: Option<Budget>) -> PatternSet {
+        if self.budget(number) != budget {
+            self.change(number, |pattern| pattern.budget = budget.map(Arc::new));
+        }
+        if budget.is_some_and(|budget| budget.counts_sums()) && !self.summed.contains(&number) {
+            self.summed.push(number);
+        }
+        self
+    }
+
+    /// The set in which each pattern has the budget that is said for its name and version, which is a decision about it.
+    pub fn limit_all(self, budget: impl Fn(&str, u64) -> Option<Budget>) -> PatternSet {
+        let there = self.by_rank.clone();
+        there.into_iter().fold(self, |set, number| {
+            let pattern = &set.patterns[number as usize];
+            let budget = budget(&pattern.plan.name, pattern.version);
+            set.limit(number, budget).decided(number, false)
+        })
+    }
+
+    /// The budget of a pattern.
+    pub fn budget(&self, number: u32) -> Option<Budget> {
+        self.patterns.get(number as usize)?.budget.as_deref().copied()
+    }
+
+    /// The set in which something has been decided about a pattern: its keys that exceeded a budget take part again.
+    /// With `drops`, all that it holds is dropped.
+    pub fn decided(mut self, number: u32, drops: bool) -> PatternSet {
+        if self.life(number) != Life::Removed {
+            self.change(number, |pattern| {
+                pattern.decided.0 += 1;
+                pattern.decided.1 += u64::from(drops);
+            });
+        }
+        self
+    }
+
     /// The set without a pattern: what it holds is dropped.
     pub fn without(&self, number: u32) -> PatternSet {
         let mut set = self.clone();
@@ -166,7 +205,9 @@ impl PatternSet {
             let new = set.add(Arc::clone(&old.plan), old.version);
             set.change(new, |pattern| {
                 (pattern.life, pattern.home, pattern.suppress) = (old.life, old.home, old.suppress);
+                (pattern.budget, pattern.decided) = (old.budget.clone(), old.decided);
             });
+            set.summed.extend(self.summed.contains(&number).then_some(new));
         }
         set.finish();
         set

@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::path::{Selected, Surroundings};
 use super::set::Compiled;
 use super::store::Store;
-use crate::event::{Position, Timestamp, Value};
+use crate::event::{Fields, Position, Timestamp, Value};
 use crate::pattern::eval;
 use crate::pattern::plan::Plan;
 
@@ -168,6 +168,17 @@ impl<'a> MatchView<'a> {
     fn selected(&self) -> Selected<'a> {
         Selected { path: self.path, store: self.store, around: self.around, key: self.key_slots }
     }
+}
+
+/// The key of an event, as a JSON object.
+pub(super) fn key_json<'a>(pattern: &Compiled, row: &impl Fields<'a>, slots: &[usize]) -> String {
+    let mut out = b"{".to_vec();
+    for (name, slot) in pattern.labels.key.iter().zip(slots) {
+        out.extend_from_slice(name.as_bytes());
+        write_value(&row.value(*slot), &mut out);
+    }
+    out.push(b'}');
+    String::from_utf8_lossy(&out).into_owned()
 }
 
 /// What all matches of a pattern say in the same words.

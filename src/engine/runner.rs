@@ -1,5 +1,9 @@
 //! One pattern at work in one shard: moves the partial matches of a key by an event, and closes them at deadlines.
 
+mod cold;
+mod inspect;
+mod limits;
+
 use super::changed::{Changes, Giver, Tag};
 use super::deadlines::Deadlines;
 use super::key_state::{KeyState, Visit, Waiting};
@@ -49,11 +53,13 @@ pub(crate) struct Runner {
     /// By key: what a `KeyState` is.
     keys: Keys,
     changes: Changes,
+    /// How many partial matches the key of the last event holds, where there is a budget.
+    pub(crate) held_by_key: u32,
 }
 
 impl Runner {
     pub(crate) fn new(number: u32) -> Runner {
-        Runner { number, keys: Keys::default(), changes: Changes::default() }
+        Runner { number, keys: Keys::default(), changes: Changes::default(), held_by_key: 0 }
     }
 
     pub(crate) fn renumber(&mut self, number: u32) {
@@ -75,6 +81,12 @@ impl Runner {
     pub(crate) fn first_of(&self, hash: u64) -> Option<KeyState> {
         let first = self.keys.get(self.keys.find(hash as u32, |_| true)?);
         Some(KeyState { first })
+    }
+
+    /// Whether a key of this hash may hold something.
+    #[inline]
+    pub(crate) fn may_hold(&self, hash: u64) -> bool {
+        self.keys.find(hash as u32, |_| true).is_some()
     }
 
     /// How many partial matches there are.
@@ -144,6 +156,9 @@ impl Runner {
         settle(&mut state, complete, pattern.skip, event.moment, store);
         let number = self.number;
         found.extend(complete.drain(..).map(|node| Found { pattern: number, kind: Kind::Match, node }));
+        if pattern.budget.is_some() {
+            self.held_by_key = state.count(store);
+        }
         match place {
             Some(place) if state.first == NONE => {
                 self.changes.end(self.keys.remove(place), event.row, key.slots());

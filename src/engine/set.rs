@@ -11,6 +11,7 @@ use super::condition::{Condition, Predicates, Types};
 use super::gate::Gate;
 use super::index::{Need, Tokens};
 use super::life::Life;
+use super::limits::Budget;
 use super::matched::Labels;
 use super::path::Surroundings;
 use super::route::Routes;
@@ -46,6 +47,8 @@ pub struct PatternSet {
     pub(crate) runs_only: bool,
     /// The lengths of windows, each once.
     pub(crate) windows: Vec<TimeSpan>,
+    /// Patterns that have budgets over all keys, and some that had.
+    pub(crate) summed: Vec<u32>,
     /// By type.
     pub(super) gates: Vec<Gate>,
     schema: Schema,
@@ -74,10 +77,16 @@ pub(crate) struct Compiled {
     pub(crate) emit_timeouts: bool,
     /// After a match, those of its key do not leave for so long.
     pub(crate) suppress: Option<TimeSpan>,
+    /// What it may hold and give.
+    pub(crate) budget: Option<Arc<Budget>>,
+    /// How often it was decided about, and how often all that it held was dropped by that.
+    pub(crate) decided: (u64, u64),
     /// Names of the stages in the order of the text.
     pub(crate) stages: Vec<String>,
     /// The conditions, each once.
     pub(crate) atoms: Vec<Condition>,
+    /// A bit for each of the first conditions that depends on the partial match.
+    pub(crate) iterative: u64,
     /// What its conditions need to know of earlier events.
     pub(crate) carries: Carries,
     /// Whether an event that no condition is true of can still change a partial match.
@@ -145,6 +154,7 @@ impl PatternSet {
             kept_fields: 0,
             runs_only: false,
             windows: Vec::new(),
+            summed: Vec::new(),
             gates: Vec::new(),
             schema: Schema::default(),
             types: hashbrown::HashMap::default(),
@@ -305,6 +315,8 @@ impl Compiled {
             skip: plan.skip,
             emit_timeouts: plan.emit_timeouts,
             suppress: None,
+            budget: None,
+            decided: (0, 0),
             stages: plan.stages.iter().map(|s| s.name.clone()).collect(),
             streams: streams
                 .iter()
@@ -315,6 +327,9 @@ impl Compiled {
             key: set.schema.key(&key_slots),
             carries: Carries::new(&automaton, &atoms.all),
             shape: set.shape(Shape { automaton, accept, until }),
+            iterative: (atoms.all.iter().take(64).enumerate())
+                .map(|(bit, atom)| u64::from(!atom.iterative.is_empty()) << bit)
+                .sum(),
             atoms: atoms.all,
             sees_all,
             storage,

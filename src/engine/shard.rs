@@ -8,8 +8,13 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::changed::{Given, Giver};
+use super::cold::{Cold, Warm};
+use super::cost::{Clock, Cost, Costs};
 use super::deadlines::{Deadline, Deadlines};
+use super::gate::Asked;
+use super::inspect::Inspect;
 use super::life::Life;
+use super::limits::{Keeper, Kept, put_blocked};
 use super::matched::{Kind, MatchSink, MatchView, Order};
 use super::matcher::{Closing, Matcher, Restoring};
 use super::route::Route;
@@ -63,7 +68,8 @@ pub struct SavedKey {
 /// What a key of a pattern holds.
 #[derive(Debug, Clone, Copy)]
 pub struct KeyState<'a> {
-    /// The pattern's number; [`KeyState::SENT`] for what suppression knows of a key, whichever the pattern.
+    /// The pattern's number; [`KeyState::SENT`] for what suppression knows of a key, whichever the pattern, and
+    /// [`KeyState::BLOCKED`] for a key that takes no part any more.
     pub pattern: u32,
     /// What names the key: equal where keys are the same by `==`, empty for a pattern without key.
     pub key: &'a [u8],
@@ -74,6 +80,8 @@ pub struct KeyState<'a> {
 impl KeyState<'_> {
     /// What suppression knows has no number: it goes by names.
     pub const SENT: u32 = u32::MAX;
+    /// What is known of keys that take no part any more in a pattern that exceeded a budget goes by names as well.
+    pub const BLOCKED: u32 = u32::MAX - 1;
 }
 
 /// What is needed besides the keys to go on after a restart: the same in all shards.
@@ -92,35 +100,40 @@ pub struct Progress {
 /// One shard.
 #[derive(Debug)]
 pub struct Engine {
-    set: Arc<PatternSet>,
+    pub(super) set: Arc<PatternSet>,
     /// The events of a batch that pass: number in the batch, block, and row.
     passed: Vec<(u64, u32, u32)>,
     /// The patterns that the current event concerns.
     concerned: Vec<u32>,
-    hasher: KeyHasher,
+    pub(super) hasher: KeyHasher,
     shard: u64,
     shards: u64,
-    runners: Vec<Matcher>,
+    pub(super) runners: Vec<Matcher>,
     /// By shape.
-    tables: Vec<Table>,
-    deadlines: Deadlines,
+    pub(super) tables: Vec<Table>,
+    pub(super) deadlines: Deadlines,
     /// Of so many deadlines the keys were looked at.
     warmed_closings: usize,
-    store: Store,
+    pub(super) store: Store,
     /// Of the keys that are restored.
-    loader: Loader,
+    pub(super) loader: Loader,
+    pub(super) cold: Cold,
     scratch: Scratch,
-    sequence: u64,
+    pub(super) sequence: u64,
     moment: u64,
-    found: Vec<Found>,
+    pub(super) found: Vec<Found>,
     sorter: Sorter,
     counters: Counters,
     sent: Sent,
+    pub(super) kept: Kept,
+    /// Patterns of which an event completed more matches than their budget, and how many more.
+    pub(super) left_out: Vec<(u32, u64)>,
     /// A buffer.
     key_name: Vec<u8>,
     /// By route: events without its key since the set was installed.
     without_key: Vec<u64>,
     type_errors: Cell<u64>,
+    costs: Costs,
 }
 
 impl Engine {
@@ -139,6 +152,7 @@ impl Engine {
             warmed_closings: 0,
             store: Store::default(),
             loader: Loader::default(),
+            cold: Cold::default(),
             scratch: Scratch::default(),
             sequence: 0,
             moment: 0,
@@ -146,9 +160,12 @@ impl Engine {
             sorter: Sorter::default(),
             counters: Counters::default(),
             sent: Sent::default(),
+            kept: Kept::default(),
+            left_out: Vec::new(),
             key_name: Vec::new(),
             without_key: Vec::new(),
             type_errors: Cell::new(0),
+            costs: Costs::default(),
             set: Arc::clone(&set),
         };
         engine.install(set);
@@ -165,18 +182,24 @@ impl Engine {
         self.without_key.resize(set.routes.count(), 0);
         self.counters.without_key.resize(set.patterns.len(), 0);
         self.tables.extend(set.shapes.iter().skip(self.tables.len()).map(|shape| Table::new(shape)));
+        self.cold.resize(set.patterns.len());
         for number in self.runners.len() as u32..set.patterns.len() as u32 {
             let mut runner = Matcher::new(number, &set);
             if let Some(old) = set.patterns[number as usize].takes_over {
                 std::mem::swap(&mut runner, &mut self.runners[old as usize]);
                 runner.renumber(number);
+                self.cold.take_over(number, old);
             }
             self.runners.push(runner);
         }
         let removed = |number: usize| set.patterns[number].life == Life::Removed;
-        let gone = self.runners.iter_mut().enumerate().filter(|(number, _)| removed(*number));
-        gone.for_each(|(_, runner)| runner.clear(&mut self.store));
+        for (number, runner) in self.runners.iter_mut().enumerate().filter(|(number, _)| removed(*number)) {
+            runner.clear(&mut self.store);
+            self.cold.clear(number as u32);
+        }
+        self.costs.resize(set.patterns.len());
         self.sent.keep(|name| set.home(name).is_some());
+        self.take_decisions(&set);
         self.scratch.truths.grow(set.predicates.len());
         self.store.set_fields(set.kept_fields);
         self.deadlines.grow(&set.windows);
@@ -188,12 +211,13 @@ impl Engine {
     pub fn renumber(&mut self, set: Arc<PatternSet>) -> Result<(), Damaged> {
         let (shard, shards) = (self.shard as u32, self.shards as u32);
         let next = Engine::new(set, self.hasher.clone(), shard, shards);
-        let mut saved = self.unload();
+        let mut saved = self.unload_hot();
         let mut old = std::mem::replace(self, next);
         (self.sequence, self.moment, self.type_errors) = (old.sequence, old.moment, old.type_errors.clone());
         let without_key = old.without_key();
         self.counters = std::mem::take(&mut old.counters);
         self.sent = std::mem::take(&mut old.sent);
+        self.kept = std::mem::take(&mut old.kept).renumbered(&self.set);
         let number = |of: &Arc<Compiled>| match of.life {
             Life::Removed => None,
             _ => self.set.number(&of.plan.name, of.version),
@@ -205,19 +229,53 @@ impl Engine {
                 self.counters.without_key[*number as usize] += count;
             }
         }
+        for (old_number, number) in (0..).zip(&numbers) {
+            if let Some(number) = number {
+                self.costs.set(*number, old.costs.of(old_number));
+            }
+        }
         for key in &mut saved {
             key.pattern = numbers.get(key.pattern as usize).copied().flatten().unwrap_or(u32::MAX);
         }
         let fields = &old.set.schema().fields;
         let were = self.set.schema().fields.iter();
         let were = were.map(|field| fields.iter().position(|other| other == field).unwrap_or(usize::MAX));
-        self.load_by(Loader::of_slots(were.collect()), &saved)
+        let were: Vec<usize> = were.collect();
+        let loader = || Loader::of_slots(were.clone());
+        self.load_by(loader(), &saved).and(self.load_renumbered(old.cold, &numbers, loader))
     }
 
     /// Takes events in their merged order. All deadlines up to the last one's time have passed afterwards.
     pub fn process(&mut self, batch: &Batch, sink: &mut impl MatchSink) {
         // Once a batch: all shards count references to it in one place.
         let set = Arc::clone(&self.set);
+        let number = match self.warms() {
+            true => self.process_warmed(&set, batch, sink),
+            false => self.process_each(&set, batch, sink),
+        };
+        self.sequence += number;
+        if let Some((index, rows)) = batch.runs.last() {
+            self.advance(batch.blocks[*index as usize].heads[rows.end as usize - 1].time, sink);
+        }
+        self.keep_to_budget();
+    }
+
+    /// Takes the events of a batch one by one; how many there were.
+    fn process_each(&mut self, set: &PatternSet, batch: &Batch, sink: &mut impl MatchSink) -> u64 {
+        let mut next = self.sequence;
+        for (index, rows) in &batch.runs {
+            let block = &batch.blocks[*index as usize];
+            for_each_concern(block, rows, |row| {
+                let sequence = next + u64::from(row - rows.start);
+                self.event(set, (block, row), sequence, hashes_of(block, row), sink);
+            });
+            next += u64::from(rows.end - rows.start);
+        }
+        next - self.sequence
+    }
+
+    /// The same where some are looked at together before they are taken.
+    fn process_warmed(&mut self, set: &PatternSet, batch: &Batch, sink: &mut impl MatchSink) -> u64 {
         let mut passed = std::mem::take(&mut self.passed);
         passed.clear();
         let mut number = 0_u64;
@@ -230,26 +288,24 @@ impl Engine {
         }
         for some in passed.chunks(WARMED) {
             let event = |&(_, index, row): &(u64, u32, u32)| {
-                let (block, row) = (&*batch.blocks[index as usize], row as usize);
-                (block.row(row), block.key_hashes.get(row * block.key_width..).unwrap_or_default())
+                let block = &*batch.blocks[index as usize];
+                (block.row(row as usize), hashes_of(block, row))
             };
-            let warmed = self.warm(&set, some.iter().map(event));
-            for (place, passed) in some.iter().enumerate() {
-                let (row, hashes) = event(passed);
-                let hashes = warmed.get(place).map_or(hashes, std::slice::from_ref);
-                self.event(&set, row, self.sequence + passed.0, hashes, sink);
+            let warmed = self.warm(set, some.iter().map(event));
+            for (place, passed @ &(number, index, row)) in some.iter().enumerate() {
+                let hashes = warmed.get(place).map_or(event(passed).1, std::slice::from_ref);
+                let block = &batch.blocks[index as usize];
+                self.event(set, (block, row), self.sequence + number, hashes, sink);
             }
         }
         self.passed = passed;
-        self.sequence += number;
-        if let Some((index, rows)) = batch.runs.last() {
-            self.advance(batch.blocks[*index as usize].heads[rows.end as usize - 1].time, sink);
-        }
+        number
     }
 
     /// Takes that all events up to a time have come: every deadline up to then passes.
     pub fn reach(&mut self, time: Timestamp, sink: &mut impl MatchSink) {
         self.advance(time, sink);
+        self.keep_to_budget();
     }
 
     /// Takes the end of all inputs: time is without end, and every deadline passes.
@@ -257,9 +313,47 @@ impl Engine {
         self.advance(Timestamp::MAX, sink);
     }
 
-    /// When the next deadline passes at which something may be found; none where nothing waits for time.
-    pub fn due(&mut self) -> Option<Timestamp> {
-        self.deadlines.next(Timestamp::MAX, &self.store)
+    /// Does something with a clock at hand, that tells how long patterns take.
+    pub fn timed<T>(&mut self, clock: Clock, with: impl FnOnce(&mut Engine) -> T) -> T {
+        self.costs.time(Some(clock));
+        let begun = clock();
+        let done = with(self);
+        self.costs.took(clock().saturating_sub(begun));
+        self.costs.time(None);
+        done
+    }
+
+    /// How many nanoseconds were timed, whatever they were for.
+    pub fn timed_nanos(&self) -> u64 {
+        self.costs.total()
+    }
+
+    /// What a pattern has cost in this shard.
+    pub fn cost_of(&self, pattern: u32) -> Cost {
+        self.costs.of(pattern)
+    }
+
+    /// The patterns that it runs.
+    pub(super) fn set(&self) -> &PatternSet {
+        &self.set
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn hasher(&self) -> &KeyHasher {
+        &self.hasher
+    }
+
+    /// The states of a pattern.
+    pub(super) fn table(&self, pattern: u32) -> &Table {
+        &self.tables[self.set.patterns[pattern as usize].shape as usize]
+    }
+
+    /// The keys of a pattern, to be looked at.
+    pub(super) fn inspected(&self, pattern: u32) -> &dyn Inspect {
+        self.runners[pattern as usize].inspected()
     }
 
     /// What was counted so far.
@@ -282,16 +376,17 @@ impl Engine {
 
     /// In how many keys a pattern holds something.
     pub fn keys_of(&self, pattern: u32) -> usize {
-        self.runners.get(pattern as usize).map_or(0, Matcher::keys)
+        self.runners.get(pattern as usize).map_or(0, Matcher::keys) + self.cold.keys(pattern)
     }
 
-    /// What is held now: keys, partial matches' steps, and kept events.
+    /// What is held now: keys; and in memory partial matches' steps, and kept events.
     pub fn held(&self) -> (usize, usize, usize) {
         let steps = self.store.nodes.len() + self.runners.iter().map(Matcher::steps).sum::<usize>();
-        (self.runners.iter().map(Matcher::keys).sum(), steps, self.store.events())
+        let keys = self.runners.iter().map(Matcher::keys).sum::<usize>() + self.cold_keys();
+        (keys, steps, self.store.events())
     }
 
-    /// How many partial matches there are now, over all patterns and keys.
+    /// How many partial matches there are in memory now, over all patterns and keys.
     pub fn partial_matches(&self) -> usize {
         self.runners.iter().map(|runner| runner.partial_matches(&self.store)).sum()
     }
@@ -299,6 +394,11 @@ impl Engine {
     /// Encodes the state of every key, one by one, and drops it. What is not kept by key stays: how far time has come,
     /// and what was counted.
     pub fn unload(&mut self) -> Vec<SavedKey> {
+        self.load_all();
+        self.unload_hot()
+    }
+
+    fn unload_hot(&mut self) -> Vec<SavedKey> {
         let mut saved = Vec::new();
         for (pattern, runner) in (0..).zip(&mut self.runners) {
             let table = &self.tables[self.set.patterns[pattern as usize].shape as usize];
@@ -314,7 +414,7 @@ impl Engine {
         self.load_by(Loader::default(), keys)
     }
 
-    fn load_by(&mut self, mut loader: Loader, keys: &[SavedKey]) -> Result<(), Damaged> {
+    pub(super) fn load_by(&mut self, mut loader: Loader, keys: &[SavedKey]) -> Result<(), Damaged> {
         let mut result = Ok(());
         for SavedKey { pattern, bytes } in keys {
             let loaded = match self.runners.get_mut(*pattern as usize) {
@@ -339,8 +439,18 @@ impl Engine {
     /// pattern that was removed nothing is told, as all of it is gone. After [`Engine::renumber`], and after
     /// [`Engine::unload`], all are needed.
     pub fn changes(&mut self, all: bool, mut take: impl FnMut(KeyState<'_>)) {
+        if self.cold.is_lost() {
+            return;
+        }
         let mut name = Vec::new();
         for (pattern, runner) in (0..).zip(&mut self.runners) {
+            if self.cold.has(pattern)
+                && !self.cold.give(pattern, runner.changes_mut(), all, &mut |key, state| {
+                    take(KeyState { pattern, key, state: Some(state) });
+                })
+            {
+                return;
+            }
             let compiled = &self.set.patterns[pattern as usize];
             let mut giver = Giver {
                 slots: &self.set.schema().keys[compiled.key],
@@ -357,6 +467,12 @@ impl Engine {
             let state = state.as_ref().map(|bytes| bytes.as_slice());
             take(KeyState { pattern: KeyState::SENT, key: &put_sent(pattern, key), state });
         });
+        self.kept.blocked.give(all, |pattern, version, key, hit| {
+            // It is plain data: it can be written.
+            let state = hit.map(|hit| serde_json::to_vec(hit).unwrap_or_default());
+            let key = &put_blocked(pattern, version, key);
+            take(KeyState { pattern: KeyState::BLOCKED, key, state: state.as_deref() });
+        });
     }
 
     /// Takes a key that an engine of the same patterns gave, in whatever number of shards. False: it is another shard's.
@@ -365,6 +481,9 @@ impl Engine {
         let KeyState { pattern, key: name, state } = key;
         if pattern == KeyState::SENT {
             return self.restore_sent(name, state);
+        }
+        if pattern == KeyState::BLOCKED {
+            return self.restore_blocked(name, state);
         }
         let compiled = self.set.patterns.get(pattern as usize).filter(|known| known.life != Life::Removed);
         let compiled = compiled.ok_or(Damaged { at: 0, expected: "a pattern that is there" })?;
@@ -377,6 +496,7 @@ impl Engine {
         let restoring = Restoring { set: &self.set, hasher: &self.hasher, table, given };
         let runner = &mut self.runners[pattern as usize];
         runner.load(state, &mut self.loader, restoring, &mut self.deadlines, &mut self.store)?;
+        self.note_restored();
         Ok(true)
     }
 
@@ -384,18 +504,22 @@ impl Engine {
     fn restore_sent(&mut self, key: &[u8], state: Option<&[u8]>) -> Result<bool, Damaged> {
         let (pattern, name) = sent_of(key)?;
         let Some(home) = self.set.home(pattern) else { return Ok(true) };
+        let is_own = self.owns(name, home);
+        let (Some(state), true) = (state, is_own) else { return Ok(is_own) };
+        let until = state.try_into().map_err(|_| Damaged { at: 0, expected: "a time of 8 bytes" })?;
+        self.sent.restore(pattern, name, Timestamp(i64::from_le_bytes(until)))?;
+        Ok(true)
+    }
+
+    /// Whether a key that is called so is this shard's.
+    pub(super) fn owns(&self, name: &[u8], home: u32) -> bool {
         // How many fields the key has is the version's matter, but names are of one number of fields only.
         let hash = |fields| hash_of_name(name, fields, &self.hasher).ok();
         let shard = match (1..=name.len()).find_map(hash) {
             Some(hash) => hash >> 32,
             None => u64::from(home),
         };
-        let (Some(state), true) = (state, shard % self.shards == self.shard) else {
-            return Ok(shard % self.shards == self.shard);
-        };
-        let until = state.try_into().map_err(|_| Damaged { at: 0, expected: "a time of 8 bytes" })?;
-        self.sent.restore(pattern, name, Timestamp(i64::from_le_bytes(until)))?;
-        Ok(true)
+        shard % self.shards == self.shard
     }
 
     /// All keys are there. They count as given, but where they are encoded otherwise by now.
@@ -418,6 +542,14 @@ impl Engine {
         self.loader = Loader::of_progress(progress, &self.set);
     }
 
+    /// Whether there is so much to look at that `warm` pays.
+    fn warms(&self) -> bool {
+        match &*self.runners {
+            [only] => only.keys() >= MANY_KEYS,
+            many => many.len() >= MANY_PATTERNS,
+        }
+    }
+
     /// Looks at what the keys of some events hold, step by step for all of them: where there are so many keys that each
     /// step misses the caches, the misses of several events are waited for together. The keys' hashes, if it did.
     fn warm<'a>(
@@ -431,12 +563,12 @@ impl Engine {
             KeyHash::new(&self.hasher, slots, known.first().copied().unwrap_or(0)).get(&row)
         };
         match &*self.runners {
-            [only] if only.keys() >= MANY_KEYS => {
+            [only] => {
                 let hashes: SmallVec<_> = events.map(hash).collect();
                 self.store.warm(hashes.iter().filter_map(|&hash| only.first_of(hash)).collect());
                 hashes
             }
-            many if many.len() >= MANY_PATTERNS => {
+            many => {
                 let events: SmallVec<[_; WARMED]> = events.collect();
                 let routes: SmallVec<[Option<&Route>; WARMED]> =
                     events.iter().map(|(row, _)| set.routes.of(row.head.kind).next()).collect();
@@ -453,7 +585,6 @@ impl Engine {
                 self.store.warm(numbers.iter().zip(&hashes).filter_map(key).collect());
                 hashes
             }
-            _ => SmallVec::new(),
         }
     }
 
@@ -472,20 +603,52 @@ impl Engine {
         self.store.warm(hashes.iter().filter_map(key).collect());
     }
 
+    /// Looks whether an event changes nothing, as most do: the only pattern that it concerns begins no partial match with
+    /// it, and its key holds none. None then, else the hash of its key, 0 where it is not known.
+    #[inline]
+    fn look(&self, set: &PatternSet, row: &Row<'_>, conditions: u64, hashes: &[u64]) -> Option<u64> {
+        let route = set.routes.at(row.head.kind, 0)?;
+        let &[number] = route.patterns.as_slice() else { return Some(0) };
+        let pattern = &set.patterns[number as usize];
+        if !self.tables[pattern.shape as usize].begins_nothing(conditions, pattern.iterative) {
+            return Some(0);
+        }
+        let known = hashes.get(route.key).copied().filter(|&hash| hash != 0);
+        let hash = known.unwrap_or_else(|| self.hasher.hash(row, &set.schema().keys[route.key]));
+        // An event without a key is counted.
+        let may_hold = self.runners[number as usize].may_hold(hash) || self.cold.has(number);
+        (hash == 0 || may_hold).then_some(hash)
+    }
+
     #[inline]
     fn event(
         &mut self,
         set: &PatternSet,
-        row: Row<'_>,
+        block: (&Arc<Block>, u32),
         sequence: u64,
         hashes: &[u64],
         sink: &mut impl MatchSink,
     ) {
+        let row = block.0.row(block.1 as usize);
         self.advance(row.head.time, sink);
+        if self.cold.is_lost() {
+            return;
+        }
         self.moment += 1;
+        let asked = Asked::of(block.0, block.1);
+        let mut known = 0;
+        if let Some(conditions) = asked.conditions() {
+            match self.look(set, &row, conditions, hashes) {
+                Some(hash) => known = hash,
+                None => return,
+            }
+        }
         let (kept, moment) = (Cell::new(NONE), self.moment);
-        let event = Current { set, row: &row, sequence, kept, type_errors: &self.type_errors, moment };
-        for route in set.routes.of(row.head.kind) {
+        let type_errors = &self.type_errors;
+        let event = Current { set, row: &row, block, asked, sequence, kept, type_errors, moment };
+        let mut place = 0;
+        while let Some(route) = set.routes.at(row.head.kind, place) {
+            place += 1;
             if !route.reads(row.head.position.stream) {
                 continue;
             }
@@ -494,7 +657,8 @@ impl Engine {
                 self.without_key[route.number as usize] += u64::from(self.shard == 0);
                 continue;
             }
-            let key = KeyHash::new(&self.hasher, slots, hashes.get(route.key).copied().unwrap_or(0));
+            let hash = hashes.get(route.key).copied().unwrap_or_else(|| std::mem::take(&mut known));
+            let key = KeyHash::new(&self.hasher, slots, hash);
             if self.shards > 1 && !slots.is_empty() && (key.get(&row) >> 32) % self.shards != self.shard {
                 continue;
             }
@@ -511,11 +675,30 @@ impl Engine {
                 if slots.is_empty() && u64::from(pattern.home) % self.shards != self.shard {
                     continue;
                 }
+                if !self.kept.blocked.is_empty() && self.is_blocked(pattern, &row, slots) {
+                    continue;
+                }
+                if self.cold.has(number) {
+                    let mut into = Warm {
+                        set,
+                        hasher: &self.hasher,
+                        tables: &mut self.tables,
+                        runners: &mut self.runners,
+                        deadlines: &mut self.deadlines,
+                        store: &mut self.store,
+                    };
+                    if !self.cold.load_for(&event, &key, number, &mut self.scratch.truths, &mut into) {
+                        return;
+                    }
+                }
                 let runner = &mut self.runners[number as usize];
                 let shape = pattern.shape as usize;
                 let table = &mut self.tables[shape];
                 let (scratch, store) = (&mut self.scratch, &mut self.store);
-                if runner.event(&event, &key, table, scratch, store, &mut self.found) {
+                self.costs.event(number);
+                let opens = runner.event(&event, &key, table, scratch, store, &mut self.found);
+                self.costs.end(number);
+                if opens {
                     let window = set.patterns[number as usize].window;
                     self.deadlines.push(window, number, event.kept.get(), row.head.time, sequence);
                 }
@@ -524,11 +707,22 @@ impl Engine {
                     let alike = alike.filter(|(_, pattern)| pattern.shape as usize == shape);
                     Matcher::rebuild(table, &set.shapes[shape], alike.map(|(runner, _)| runner), store);
                 }
+                if let Some(budget) = pattern.budget.as_deref() {
+                    let (runner, found) = (&mut self.runners[number as usize], &mut self.found);
+                    let (kept, store) = (&mut self.kept, &mut self.store);
+                    let is_over = u64::from(runner.held_by_key()) > budget.partial_matches_per_key;
+                    if is_over || budget.counts_events() {
+                        Keeper { runner, kept, store, found }.keep(number, budget, &event, &key, is_over);
+                    }
+                }
             }
         }
         let kept = event.kept.get();
         if !self.found.is_empty() {
             self.emit(row.head.time, Some((&row, kept)), sink);
+            if !self.left_out.is_empty() {
+                self.too_many_matches(set, &row);
+            }
         }
         if kept != NONE {
             self.store.release_event(kept);
@@ -538,12 +732,17 @@ impl Engine {
     /// Closes what deadlines up to `to` close, one time after the other.
     #[inline]
     fn advance(&mut self, to: Timestamp, sink: &mut impl MatchSink) {
-        if self.deadlines.may_be_due(to) {
+        if self.cold.is_due(to) {
+            self.pass_loading(to, sink);
+        } else if self.deadlines.may_be_due(to) {
             self.pass_deadlines(to, sink);
         }
     }
 
-    fn pass_deadlines(&mut self, to: Timestamp, sink: &mut impl MatchSink) {
+    pub(super) fn pass_deadlines(&mut self, to: Timestamp, sink: &mut impl MatchSink) {
+        if self.cold.is_lost() {
+            return;
+        }
         let set = Arc::clone(&self.set);
         while let Some(at) = self.deadlines.next(to, &self.store) {
             self.moment += 1;
@@ -561,7 +760,9 @@ impl Engine {
                 self.warmed_closings -= 1;
                 let table = &self.tables[pattern.shape as usize];
                 let (scratch, store) = (&mut self.scratch, &mut self.store);
+                self.costs.begin();
                 self.runners[number as usize].close(&closing, begun, table, scratch, store, &mut self.found);
+                self.costs.end(number);
             }
             for number in self.scratch.closed.drain(..) {
                 self.runners[number as usize].release(&mut self.store);
@@ -575,13 +776,17 @@ impl Engine {
     /// Gives what was found at one event or deadline to the sink, in order, each once.
     fn emit(&mut self, time: Timestamp, event: Option<(&Row<'_>, u32)>, sink: &mut impl MatchSink) {
         self.sorter.sort(&self.found, &self.set.ranks, &self.store, event.is_none());
+        let mut completed = (u32::MAX, 0);
         for item in &self.sorter.items {
             let Found { pattern: number, kind, node } = item.found;
             let pattern = &self.set.patterns[number as usize];
+            let most = pattern.budget.as_deref().map_or(u64::MAX, |budget| budget.matches_per_event);
             let count = match kind {
                 Kind::Match => &mut self.counters.matches,
                 Kind::Timeout => &mut self.counters.timeouts,
             };
+            let before = *count;
+            self.costs.begin();
             let mut give = |path: &[(u32, u32)]| {
                 let position = match event {
                     Some((row, _)) => row.head.position,
@@ -610,15 +815,39 @@ impl Engine {
             };
             match (event, node) {
                 (Some((_, kept)), Found::SETS) => {
-                    self.runners[number as usize].matches(kept, &self.store, give);
+                    let left_out = self.runners[number as usize].matches(kept, &self.store, most, give);
+                    self.left_out.extend((left_out > 0).then_some((number, left_out)));
+                }
+                (Some(_), _) if kind == Kind::Match && !passes(&mut completed, number, most) => {
+                    match self.left_out.last_mut().filter(|(last, _)| *last == number) {
+                        Some((_, count)) => *count += 1,
+                        None => self.left_out.push((number, 1)),
+                    }
                 }
                 _ => give(&self.sorter.paths[item.from..item.to]),
             }
+            self.costs.end(number);
+            self.costs.found(number, kind, *count - before);
         }
         for found in self.found.drain(..) {
             self.store.release(found.node);
         }
     }
+}
+
+/// Whether one match more of a pattern may leave; those of a pattern come one after the other.
+fn passes(completed: &mut (u32, u64), number: u32, most: u64) -> bool {
+    if completed.0 != number {
+        *completed = (number, 0);
+    }
+    completed.1 += 1;
+    completed.1 <= most
+}
+
+/// The hashes of an event's keys, where they are known.
+#[inline]
+fn hashes_of(block: &Block, row: u32) -> &[u64] {
+    block.key_hashes.get(row as usize * block.key_width..).unwrap_or_default()
 }
 
 /// Calls `with` for those of a block's rows that may concern some pattern.

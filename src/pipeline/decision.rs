@@ -6,6 +6,7 @@ use std::num::NonZeroU64;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::Budget;
 use crate::event::{TimeSpan, Timestamp};
 
 /// An entry of the control log.
@@ -50,6 +51,13 @@ pub enum Decision {
         stream: String,
         /// Where its next line will stand.
         offset: u64,
+    },
+    /// What holds for patterns that have no budgets of their own.
+    Limits {
+        /// The first event time that sees it; none: before any event.
+        effective_from: Option<Timestamp>,
+        /// The budgets.
+        limits: Budgets,
     },
     /// A partition that was silent speaks again.
     Resume {
@@ -151,6 +159,14 @@ pub enum What {
         /// All of them.
         properties: Properties,
     },
+    /// It begins no partial match any more, as it exceeded a budget; until it is no longer paused, or another version
+    /// follows.
+    Suspend {
+        /// What it exceeded.
+        reason: Suspension,
+        /// What becomes of its partial matches: they go on, or are dropped.
+        state: OldState,
+    },
     /// It ends.
     Remove {
         /// What becomes of its partial matches: drained or dropped.
@@ -215,8 +231,26 @@ pub(crate) mod span {
     }
 }
 
+/// Why a pattern was suspended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, utoipa::ToSchema)]
+pub struct Suspension {
+    /// The budget that it exceeded, as settings call it.
+    pub limit: String,
+    /// What that is.
+    pub budget: u64,
+    /// What there was.
+    pub reached: u64,
+    /// The key; null where the budget is for all keys together.
+    #[serde(default)]
+    #[schema(value_type = Option<Object>)]
+    pub key: Option<serde_json::Value>,
+    /// The time of the event that exceeded it, in epoch milliseconds.
+    #[schema(value_type = i64)]
+    pub time: Timestamp,
+}
+
 /// Budgets of one pattern. What is not said is as the settings say.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Budgets {
     /// Partial matches of one key.
@@ -249,8 +283,40 @@ pub struct Budgets {
 }
 
 impl Budgets {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         *self == Budgets::default()
+    }
+
+    /// These, and what they do not say as others do.
+    pub(super) fn over(self, others: Budgets) -> Budgets {
+        Budgets {
+            max_partial_matches_per_key: self
+                .max_partial_matches_per_key
+                .or(others.max_partial_matches_per_key),
+            max_retained_events_per_key: self
+                .max_retained_events_per_key
+                .or(others.max_retained_events_per_key),
+            max_retained_bytes_per_key: self.max_retained_bytes_per_key.or(others.max_retained_bytes_per_key),
+            max_partial_matches: self.max_partial_matches.or(others.max_partial_matches),
+            max_retained_bytes: self.max_retained_bytes.or(others.max_retained_bytes),
+            max_matches_per_event: self.max_matches_per_event.or(others.max_matches_per_event),
+            policy: self.policy.or(others.policy),
+        }
+    }
+
+    /// As the engine has them; none where nothing is limited.
+    pub(super) fn budget(self) -> Option<Budget> {
+        let budget = Budget {
+            partial_matches_per_key: Budget::some(self.max_partial_matches_per_key),
+            events_per_key: Budget::some(self.max_retained_events_per_key),
+            bytes_per_key: Budget::some(self.max_retained_bytes_per_key),
+            partial_matches: Budget::some(self.max_partial_matches),
+            bytes: Budget::some(self.max_retained_bytes),
+            matches_per_event: Budget::some(self.max_matches_per_event),
+            drops_oldest: false,
+        };
+        let drops_oldest = self.policy == Some(BudgetPolicy::DropOldest);
+        (budget != Budget::default()).then_some(Budget { drops_oldest, ..budget })
     }
 }
 

@@ -31,6 +31,8 @@ pub enum Failure {
     ControlEntry(u64, String),
     /// An export does not fit, by its name; why.
     Export(String, String),
+    /// Keys that lay outside of memory could not be read again; why.
+    Lost(String),
     /// A thread panicked: a defect.
     Panicked,
 }
@@ -72,6 +74,10 @@ impl fmt::Display for Failure {
                 "entry {number} of the control log says nothing that this version knows: {why} (it was written by a newer one, or changed by hand)"
             ),
             Failure::Export(name, why) => write!(f, "`{name}`: {why}"),
+            Failure::Lost(why) => write!(
+                f,
+                "keys that had no room in memory cannot be read again: {why} (nothing is lost: start again, and look at the disk or leave out `data.state_memory` if it comes back)"
+            ),
             Failure::Panicked => write!(
                 f,
                 "internal error: the message above says where; the output is not complete (this is a defect of sequor: please report it)"
@@ -92,6 +98,7 @@ impl std::error::Error for Failure {
             Failure::NoCheckpoint(..)
             | Failure::ControlEntry(..)
             | Failure::Export(..)
+            | Failure::Lost(_)
             | Failure::Panicked => None,
         }
     }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::decision::{Change, Decision, Duplicates, Entry, OldState, Properties, StreamDeclaration, What};
+use super::decision::{
+    Budgets, Change, Decision, Duplicates, Entry, OldState, Properties, StreamDeclaration, What,
+};
 use super::failure::Failure;
 use super::live::Preparation;
 use super::shard::Cut;
@@ -43,11 +45,21 @@ pub(super) struct Merger {
     /// The first epoch whose set reads what the present one reads.
     same_fields_since: u64,
     /// Decisions that have not taken effect, by when they do.
-    pending: BTreeMap<(Timestamp, u64), Vec<Change>>,
+    pending: BTreeMap<(Timestamp, u64), Pending>,
+    /// The budgets of patterns that have none of their own, and those of versions that have some.
+    limits: Budgets,
+    own_limits: BTreeMap<(String, u64), Budgets>,
     /// The time that the shards know to have been reached.
     advanced: Option<Timestamp>,
     /// Nothing leaves beyond it.
     end: Timestamp,
+}
+
+/// A decision about patterns that waits for its cut.
+#[derive(Debug)]
+enum Pending {
+    Changes(Vec<Change>),
+    Limits(Budgets),
 }
 
 /// A stream, which is one partition.
@@ -100,6 +112,9 @@ pub(super) struct Was {
     /// It gave one match per key in this length of time.
     #[serde(default)]
     pub(super) suppress: Option<TimeSpan>,
+    /// Its own budgets.
+    #[serde(default, skip_serializing_if = "Budgets::is_empty")]
+    pub(super) limits: Budgets,
 }
 
 impl Merger {
@@ -132,6 +147,8 @@ impl Merger {
             epoch: 1,
             same_fields_since: 1,
             pending: BTreeMap::new(),
+            limits: Budgets::default(),
+            own_limits: BTreeMap::new(),
             advanced: None,
             end: Timestamp::MAX,
             set,
@@ -146,8 +163,9 @@ impl Merger {
         streams: &[Resume],
         frontier: Option<Timestamp>,
         shadow: Arc<BTreeSet<(String, u64)>>,
+        limits: Budgets,
     ) {
-        self.shadow = shadow;
+        (self.shadow, self.limits) = (shadow, limits);
         let were: Vec<(String, u64, Was)> =
             versions.iter().map(|(plan, version, was)| (plan.name.clone(), *version, *was)).collect();
         let plans = versions.into_iter().map(|(plan, version, _)| (plan, version)).collect();
@@ -157,6 +175,9 @@ impl Merger {
             settings.map_or_else(StreamSettings::default, |first| first.eras[0].declaration.settings());
         let mut set = PatternSet::of_versions(plans, &settings, &names);
         for (name, version, was) in were {
+            if !was.limits.is_empty() {
+                self.own_limits.insert((name.clone(), version), was.limits);
+            }
             let Some(number) = set.number(&name, version) else { continue };
             if was.is_retired {
                 set = set.retire(number);
@@ -165,6 +186,7 @@ impl Merger {
                 set = set.suppress(number, was.suppress);
             }
         }
+        let set = set.limit_all(|name, version| self.effective(name, version).budget());
         self.install(Arc::new(set), true);
         self.ingest.resume(streams, frontier);
         self.advanced = frontier;
@@ -317,7 +339,11 @@ impl Merger {
         match &entry.decision {
             Decision::Patterns { effective_from, changes } => {
                 let at = effective_from.unwrap_or(Timestamp::MIN);
-                self.pending.insert((at, entry.sequence), changes.clone());
+                self.pending.insert((at, entry.sequence), Pending::Changes(changes.clone()));
+            }
+            Decision::Limits { effective_from, limits } => {
+                let at = effective_from.unwrap_or(Timestamp::MIN);
+                self.pending.insert((at, entry.sequence), Pending::Limits(*limits));
             }
             Decision::Idle { stream, .. } => self.set_idle(stream, true),
             Decision::Resume { stream, offset, floor } => {
@@ -407,9 +433,18 @@ impl Merger {
     fn cut(&mut self, at: Timestamp, taker: &mut impl Taker) -> Result<(), Failure> {
         let mut set = PatternSet::clone(&self.set);
         while let Some(entry) = self.pending.first_entry().filter(|entry| entry.key().0 == at) {
-            for change in entry.remove() {
-                set = changed(&set, &change);
-                self.note_shadow(&change, &set);
+            match entry.remove() {
+                Pending::Changes(changes) => {
+                    for change in changes {
+                        set = changed(&set, &change);
+                        self.note_shadow(&change, &set);
+                        set = self.decided(&change, set);
+                    }
+                }
+                Pending::Limits(limits) => {
+                    self.limits = limits;
+                    set = set.limit_all(|name, version| self.effective(name, version).budget());
+                }
             }
         }
         let renumbers = set.is_sparse();
@@ -444,6 +479,34 @@ impl Merger {
             }
         }
         self.set = set;
+    }
+
+    /// The budgets of patterns that have none of their own.
+    pub(super) fn limits(&self) -> Budgets {
+        self.limits
+    }
+
+    /// The own budgets of an installed version.
+    pub(super) fn own_limits(&self, name: &str, version: u64) -> Budgets {
+        self.own_limits.get(&(name.to_owned(), version)).copied().unwrap_or_default()
+    }
+
+    fn effective(&self, name: &str, version: u64) -> Budgets {
+        self.own_limits(name, version).over(self.limits)
+    }
+
+    /// The set in which a version that was changed has its budgets, and no key is out any more.
+    fn decided(&mut self, Change { name, version, what }: &Change, set: PatternSet) -> PatternSet {
+        if let What::Put { properties, .. } | What::Set { properties } = what {
+            self.own_limits.remove(&(name.clone(), *version));
+            if !properties.limits.is_empty() {
+                self.own_limits.insert((name.clone(), *version), properties.limits);
+            }
+        }
+        self.own_limits.retain(|(name, version), _| set.number(name, *version).is_some());
+        let Some(number) = set.number(name, *version) else { return set };
+        let drops = matches!(what, What::Suspend { state: OldState::Drop, .. });
+        set.limit(number, self.effective(name, *version).budget()).decided(number, drops)
     }
 
     /// Notes whether a version is one whose matches no sink gets. It stays so while it ends.
@@ -523,6 +586,10 @@ fn changed(set: &PatternSet, change: &Change) -> PatternSet {
             with_properties(next, name, *version, properties)
         }
         What::Set { properties } => with_properties(set.clone(), name, *version, properties),
+        What::Suspend { .. } => match set.number(name, *version) {
+            None => set.clone(),
+            Some(number) => set.retire(number),
+        },
         What::Remove { state } => match (set.number(name, *version), state) {
             (None, _) => set.clone(),
             (Some(number), OldState::Drain) => set.retire(number),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::decision::{Change, Decision, Entry, OldState, Properties, What};
+use super::decision::{Budgets, Change, Decision, Entry, OldState, Properties, Suspension, What};
 use super::merger::plan_of;
 use crate::event::Timestamp;
 
@@ -18,6 +18,8 @@ pub struct Registry {
     revision: u64,
     /// How many versions there ever were.
     versions: u64,
+    /// The budgets of patterns that have none of their own, and since when.
+    limits: (Budgets, Option<Timestamp>),
 }
 
 /// A pattern and its history.
@@ -29,6 +31,8 @@ pub struct Pattern {
     pub is_there: bool,
     /// What holds for the last version.
     pub properties: Properties,
+    /// Why it was suspended, if it is.
+    pub suspended: Option<Suspension>,
     /// The control-log entry that changed it last: its revision.
     pub revision: u64,
     /// When its last change takes effect.
@@ -126,9 +130,17 @@ impl Registry {
         self.iter().next().is_none()
     }
 
+    /// The budgets of patterns that have none of their own, and the first event time that sees them.
+    pub fn limits(&self) -> (Budgets, Option<Timestamp>) {
+        self.limits
+    }
+
     /// Notes what was decided.
     pub(super) fn note(&mut self, entry: &Entry) {
         let Entry { sequence, at, by, decision } = entry;
+        if let Decision::Limits { effective_from, limits } = decision {
+            self.limits = (*limits, *effective_from);
+        }
         let Decision::Patterns { effective_from, changes } = decision else { return };
         let (revision, at, from) = (*sequence, *at, *effective_from);
         self.revision = revision + 1;
@@ -138,6 +150,7 @@ impl Registry {
                     versions: Vec::new(),
                     is_there: false,
                     properties: Properties::default(),
+                    suspended: None,
                     revision,
                     effective_from: from,
                 })
@@ -151,6 +164,7 @@ impl Registry {
                     pattern.end(ended(state.unwrap_or(OldState::Drain)));
                     pattern.is_there = true;
                     pattern.properties = properties.clone();
+                    pattern.suspended = None;
                     self.versions += 1;
                     pattern.versions.push(Version {
                         id: self.versions,
@@ -162,7 +176,14 @@ impl Registry {
                         by: by.clone(),
                     });
                 }
-                What::Set { properties } => pattern.properties = properties.clone(),
+                What::Set { properties } => {
+                    pattern.properties = properties.clone();
+                    pattern.suspended.take_if(|_| !properties.paused);
+                }
+                What::Suspend { reason, .. } => {
+                    pattern.properties.paused = true;
+                    pattern.suspended = Some(reason.clone());
+                }
                 What::Remove { state } => {
                     pattern.end(ended(*state));
                     pattern.is_there = false;
@@ -187,6 +208,7 @@ impl Pattern {
     pub fn standing(&self, name: &str, version: &Version, frontier: Option<Timestamp>) -> Standing {
         match &version.ended {
             _ if !has_come(version.effective_from, frontier) => Standing::Scheduled,
+            None if self.suspended.is_some() => Standing::Suspended,
             None if self.properties.paused => Standing::Paused,
             None => Standing::Active,
             Some(ended) if !has_come(ended.from, frontier) => Standing::Active,

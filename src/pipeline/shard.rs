@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use crossbeam_channel::{Receiver, Sender};
@@ -11,11 +10,14 @@ use crossbeam_channel::{Receiver, Sender};
 use super::failure::Failure;
 use super::feed::Shards;
 use super::progress::Progress;
-use crate::engine::{Counters, Engine, MatchSink, MatchView, Order, PatternSet};
+use crate::engine::{Clock, Counters, Engine, MatchSink, MatchView, Order, PatternSet};
 use crate::event::{Batch, Timestamp};
 
 /// How much a shard gathers before it passes it on, in bytes: one event may complete any number of matches.
 const PIECE_BYTES: usize = 1 << 20;
+
+/// One batch in so many is timed.
+const TIMED: usize = 32;
 
 /// What a shard is told. All shards are told the same.
 #[derive(Clone)]
@@ -28,6 +30,8 @@ pub(super) enum Step {
     Cut(Arc<Cut>),
     /// To do something with what it holds, between two batches; the number is for those who take the output.
     Barrier(u64, Arc<dyn Fn(&mut Engine) + Send + Sync>),
+    /// To say something of what it holds, between two batches.
+    Look(Arc<dyn Fn(&Engine) + Send + Sync>),
     /// All inputs have ended, and with them time. Without this, a shard whose channel closes just stops.
     Finish,
 }
@@ -66,44 +70,34 @@ pub(super) struct Piece {
     pub(super) signal: Option<Signal>,
 }
 
-/// When the next deadline of a shard passes, for whoever looks from outside.
-#[derive(Debug)]
-pub(super) struct Due(AtomicI64);
-
-impl Default for Due {
-    fn default() -> Due {
-        Due(AtomicI64::new(i64::MAX))
-    }
-}
-
-impl Due {
-    fn note(&self, engine: &mut Engine) {
-        self.0.store(engine.due().map_or(i64::MAX, |due| due.0), Relaxed);
-    }
-
-    /// As of a moment ago; none where nothing waits for time.
-    pub(super) fn get(&self) -> Option<Timestamp> {
-        Some(Timestamp(self.0.load(Relaxed))).filter(|due| *due < Timestamp::MAX)
-    }
-}
-
-/// Runs a shard: each step gives one piece or several. `due` is told what it waits for.
+/// Runs a shard: each step gives one piece or several. `watch` sees it after each step, and up to which time it has
+/// come. Why it could not go on, if so: then its last batch has no end.
+///
+/// With a clock, one batch in some is timed, to tell what patterns cost.
 pub(super) fn run(
     mut engine: Engine,
     steps: &Receiver<Step>,
     to: &Sender<Piece>,
-    due: Option<&Due>,
-) -> Counters {
+    clock: Option<Clock>,
+    watch: impl Fn(&mut Engine, Timestamp),
+) -> Result<Counters, String> {
     let mut pieces = Pieces { piece: Piece::default(), to, gone: false };
-    if let Some(due) = due {
-        due.note(&mut engine);
-    }
+    let mut batches = 0_usize;
+    let mut reached = Timestamp::MIN;
     for step in steps {
-        // Time is reached last, whatever else comes with it.
-        let reaches = matches!(step, Step::Reach(_) | Step::Cut(_));
         match step {
-            Step::Batch(batch) => engine.process(&batch, &mut pieces),
-            Step::Reach(time) => engine.reach(time, &mut pieces),
+            Step::Batch(batch) => {
+                match clock.filter(|_| batches.is_multiple_of(TIMED)) {
+                    Some(clock) => engine.timed(clock, |engine| engine.process(&batch, &mut pieces)),
+                    None => engine.process(&batch, &mut pieces),
+                }
+                batches += 1;
+                reached = batch.last_time().unwrap_or(reached);
+            }
+            Step::Reach(time) => {
+                engine.reach(time, &mut pieces);
+                reached = time;
+            }
             Step::Cut(cut) => {
                 if let Some(time) = cut.reached {
                     engine.reach(time, &mut pieces);
@@ -115,18 +109,22 @@ pub(super) fn run(
                 with(&mut engine);
                 pieces.piece.signal = Some(Signal::Barrier(number));
             }
+            Step::Look(with) => with(&engine),
             Step::Finish => engine.finish(&mut pieces),
         }
+        if let Some(why) = engine.lost() {
+            pieces.piece.signal = None;
+            pieces.send();
+            return Err(why.to_owned());
+        }
+        watch(&mut engine, reached);
         pieces.piece.ends_batch = true;
         pieces.send();
         if pieces.gone {
             break;
         }
-        if let Some(due) = due.filter(|_| reaches) {
-            due.note(&mut engine);
-        }
     }
-    engine.counters()
+    Ok(engine.counters())
 }
 
 impl Engine {

@@ -24,17 +24,27 @@ const ROUNDS_TIME: Duration = Duration::from_secs(40);
 const STREAMS: [&str; 4] = ["alpha", "beta", "events", "zeta"];
 const NAMES: [&str; 4] = ["one", "two", "three", "four"];
 
+/// Budgets, and values that are reached now and then.
+const LIMITS: [(&str, i64); 6] = [
+    ("max_partial_matches_per_key", 12),
+    ("max_retained_events_per_key", 12),
+    ("max_retained_bytes_per_key", 900),
+    ("max_partial_matches", 30),
+    ("max_retained_bytes", 2000),
+    ("max_matches_per_event", 4),
+];
+
 /// What came out: matches, late events, dead letters.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Out {
-    matches: String,
+pub(crate) struct Out {
+    pub(crate) matches: String,
     late: String,
     dead: String,
 }
 
 impl Out {
     /// What the journals of a data directory hold.
-    fn sent(data: &Path) -> Out {
+    pub(crate) fn sent(data: &Path) -> Out {
         let mut out = Out::default();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         for record in Tail::open(&data.join("matches")).unwrap().reader(0).unwrap() {
@@ -51,7 +61,7 @@ impl Out {
 
     /// What a replay of the files `control.jsonl` and `events.jsonl` gives.
     #[track_caller]
-    fn replayed(dir: &Path, threads: &str, batch: &str) -> Out {
+    pub(crate) fn replayed(dir: &Path, threads: &str, batch: &str) -> Out {
         let output = sequor(dir)
             .args(["replay", "-q", "--control-log", "control.jsonl", "--input", "events.jsonl"])
             .args(["-o", "matches.out", "--late", "late.out", "--dead-letter", "dead.out"])
@@ -64,7 +74,7 @@ impl Out {
     }
 
     /// Where it is not the beginning of another.
-    fn beyond(&self, all: &Out) -> Option<String> {
+    pub(crate) fn beyond(&self, all: &Out) -> Option<String> {
         let pairs = [
             ("matches", &self.matches, &all.matches),
             ("late", &self.late, &all.late),
@@ -93,7 +103,7 @@ fn export(dir: &Path, what: &str, file: &str) {
 }
 
 #[track_caller]
-fn export_both(dir: &Path) {
+pub(crate) fn export_both(dir: &Path) {
     export(dir, "control-log", "control.jsonl");
     export(dir, "events", "events.jsonl");
 }
@@ -105,6 +115,17 @@ fn config(random: &mut Random, streams: &[&str], by_clock: bool) -> String {
         random.pick(&[1, 3, 64, 4096]),
         random.pick(&["100ms", "100ms", "300ms", "10s"]),
     );
+    if random.chance(50) {
+        let _ = writeln!(text, "state_memory = \"{}KiB\"", random.pick(&[1, 1, 4, 20]));
+    }
+    if random.chance(60) {
+        let _ = writeln!(text, "[limits]\npolicy = \"{}\"", random.pick(&["suspend", "drop_oldest"]));
+        for (name, most) in LIMITS {
+            if random.chance(25) {
+                let _ = writeln!(text, "{name} = {}", random.between(1, most));
+            }
+        }
+    }
     for name in streams {
         let bound = random.pick(&["0ms", "20ms", "200ms", "3s"]);
         let idle = *random.pick(&["1ms", "30ms", "120ms", if by_clock { "60ms" } else { "10m" }]);
@@ -144,6 +165,7 @@ fn pattern(random: &mut Random, name: &str) -> String {
         "a{1,3}: a followed by b: c",
         "a: a not followed by x: c followed by b: b",
         "a: a not followed by b: b",
+        "a: a followed by any b: b",
     ]);
     let within = random.pick(&["300ms", "1s", "4s"]);
     let emit = random.pick(&["", "", "emit timeouts"]);
@@ -276,15 +298,26 @@ impl Round {
         }
         let tag = known.header("etag");
         if random.chance(25) {
-            let body = match random.chance(40) {
-                true => format!("{{\"paused\":{}}}", random.chance(60)),
-                false => format!(
+            let is_suspended = known.json()["state"] == "suspended";
+            let body = match random.below(if is_suspended { 2 } else { 4 }) {
+                0..2 => format!("{{\"paused\":{}}}", !is_suspended && random.chance(60)),
+                2 => {
+                    let (name, most) = *random.pick(&LIMITS);
+                    let value = random.between(1, most).to_string();
+                    let value = if random.chance(30) { "null" } else { &value };
+                    let policy = random.pick(&["null", "\"suspend\"", "\"drop_oldest\""]);
+                    format!("{{\"limits\":{{\"{name}\":{value},\"policy\":{policy}}}}}")
+                }
+                _ => format!(
                     "{{\"suppress\":{}}}",
                     random.pick(&["null", "\"20ms\"", "\"300ms\"", "\"2s\"", "\"1h\""])
                 ),
             };
             let headers = [("content-type", "application/merge-patch+json"), ("if-match", tag)];
             return self.service.send("PATCH", &path, &headers, body).status == 200;
+        }
+        if known.json()["state"] == "suspended" {
+            *self.done.entry("suspended").or_default() += 1;
         }
         // What is carried over has to be the same but for what is selected.
         let state = *random.pick(&["drain", "drop", "carry"]);

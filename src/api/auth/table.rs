@@ -17,6 +17,13 @@ pub struct Rule {
     pub scope: Scope,
 }
 
+impl Rule {
+    /// Whether it is there to change something, so that the audit has every use of it.
+    pub fn is_mutation(&self) -> bool {
+        self.method != "GET" && self.path != "/v1/patterns:check"
+    }
+}
+
 /// What the scope of a token is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -44,6 +51,10 @@ const fn edit(method: &'static str, path: &'static str) -> Rule {
     Rule { method, path, least: Some(Role::Editor), scope: Scope::Pattern }
 }
 
+const fn admin(method: &'static str, path: &'static str) -> Rule {
+    Rule { method, path, least: Some(Role::Admin), scope: Scope::None }
+}
+
 /// All routes.
 pub const RULES: &[Rule] = &[
     open("/livez"),
@@ -62,6 +73,9 @@ pub const RULES: &[Rule] = &[
     read("/v1/patterns/{name}/versions"),
     read("/v1/patterns/{name}/versions/{version}"),
     read("/v1/patterns/{name}/graph"),
+    read("/v1/patterns/{name}/partial-matches"),
+    read("/v1/patterns/{name}/cost"),
+    read("/v1/keys/{key}"),
     edit("POST", "/v1/patterns:apply"),
     edit("POST", "/v1/patterns:check"),
     read("/v1/matches"),
@@ -70,6 +84,9 @@ pub const RULES: &[Rule] = &[
     ingest("/v1/dead-letters/{sequence}/redrive"),
     read("/v1/control-log"),
     read("/v1/sinks"),
+    admin("GET", "/v1/audit"),
+    admin("POST", "/v1/savepoint"),
+    admin("POST", "/v1/backup"),
 ];
 
 /// The rule of a route. What is asked with HEAD is what GET would give, without its body.

@@ -75,7 +75,8 @@ pub(super) async fn list(
     while items.len() < wanted.limit
         && let Some((name, pattern)) = found.next()
     {
-        items.extend(Shown::new(name, pattern, status.frontier));
+        let shown = Shown::new(name, pattern, status.frontier);
+        items.extend(shown.map(|shown| shown.with(status.dropped.get(name))));
         last = Some(name);
     }
     let next = last.filter(|_| found.peek().is_some()).map(|name| URL_SAFE_NO_PAD.encode(name));
@@ -97,8 +98,10 @@ pub(super) async fn list(
 )]
 pub(super) async fn get(State(api): State<Api>, Named(name): Named<String>) -> Result<Response, Problem> {
     let status = api.0.live.status();
-    let shown = Shown::of(&status.registry, &name, status.frontier).ok_or(Refusal::Missing(name))?;
-    Ok(answer(shown))
+    let dropped = status.dropped.get(&name);
+    let shown = Shown::of(&status.registry, &name, status.frontier);
+    let shown = shown.ok_or_else(|| Refusal::Missing(name.clone()))?;
+    Ok(answer(shown.with(dropped)))
 }
 
 /// An answer that shows a pattern.

@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use crate::api::problem::Place;
 use crate::event::{TimeSpan, Timestamp};
-use crate::pipeline::decision::{Budgets, OldState, span};
-use crate::pipeline::live::{Action, Decided};
+use crate::pipeline::decision::{Budgets, OldState, Suspension, span};
+use crate::pipeline::live::{Action, Decided, Dropped};
 use crate::pipeline::registry::{Pattern, Registry, Standing, Version};
 
 /// A pattern: the version that goes for its name, and what holds for it.
@@ -32,6 +32,10 @@ pub(super) struct Shown {
     #[schema(value_type = Option<String>)]
     suppress: Option<TimeSpan>,
     limits: Budgets,
+    /// Why it is suspended; null: it is not. It goes on with `paused: false`, or with another version.
+    suspended: Option<Suspension>,
+    /// What was dropped because of budgets since the service started; null: nothing.
+    dropped: Option<Dropped>,
     /// What its ETag has in quotes.
     pub(super) revision: u64,
     /// When the version was decided, by the wall clock, in epoch milliseconds.
@@ -53,11 +57,18 @@ impl Shown {
             shadow: pattern.properties.shadow,
             paused: pattern.properties.paused,
             suppress: pattern.properties.suppress,
-            limits: pattern.properties.limits.clone(),
+            limits: pattern.properties.limits,
+            suspended: pattern.suspended.clone(),
+            dropped: None,
             revision: pattern.revision,
             created_at: version.at,
             created_by: version.by.clone(),
         })
+    }
+
+    /// With what was dropped of it.
+    pub(super) fn with(self, dropped: Option<&Dropped>) -> Shown {
+        Shown { dropped: dropped.copied(), ..self }
     }
 
     pub(super) fn of(registry: &Registry, name: &str, frontier: Option<Timestamp>) -> Option<Shown> {

@@ -9,7 +9,10 @@
 //!
 //! `pattern::nfa::storage` says for which patterns.
 
+mod cold;
 mod history;
+mod inspect;
+mod limits;
 mod rankings;
 mod saved;
 mod starts;
@@ -51,6 +54,8 @@ struct Group {
 #[derive(Debug)]
 struct Keyed {
     tag: Tag,
+    /// How many starts there are, at most.
+    starts: u32,
     /// One for each ranking.
     groups: SmallVec<[Group; 2]>,
     /// The starts whose match is complete and waits.
@@ -75,6 +80,8 @@ pub(crate) struct GroupRunner {
     /// By ranking, the place of its group, where it is one of that ranking.
     seats: Vec<u32>,
     path: Vec<(u32, u32)>,
+    /// How many starts the key of the last event has at most, where there is a budget.
+    pub(crate) held_by_key: u32,
 }
 
 impl GroupRunner {
@@ -87,6 +94,7 @@ impl GroupRunner {
             rankings: Rankings::new(),
             seats: Vec::new(),
             path: Vec::new(),
+            held_by_key: 0,
         }
     }
 
@@ -141,13 +149,15 @@ impl GroupRunner {
         if !begins && self.keys.is_empty() {
             return false;
         }
-        let GroupRunner { keys, changes, held, rankings, seats, path, number } = self;
+        let GroupRunner { keys, changes, held, rankings, seats, path, number, held_by_key } = self;
         let tag = Tag::new(key.get(event.row) as u32);
         let is_same = |keyed: &Keyed| held.is_key(keyed, tag, event.row, key.slots(), store);
         let mut entry = match keys.entry(spread(tag.hash()), is_same, Keyed::spread) {
             Entry::Occupied(entry) => entry,
             Entry::Vacant(_) if !begins => return false,
-            Entry::Vacant(entry) => entry.insert(Keyed { tag, groups: SmallVec::new(), complete: NONE }),
+            Entry::Vacant(entry) => {
+                entry.insert(Keyed { tag, starts: 0, groups: SmallVec::new(), complete: NONE })
+            }
         };
         let keyed = entry.get_mut();
 
@@ -180,7 +190,9 @@ impl GroupRunner {
         let mut is_begun = false;
         if begins && let Some(step) = rankings.step(BEGINNING, table, cell) {
             is_begun = held.begin(keyed, step, event, store);
+            keyed.starts = keyed.starts.saturating_add(1);
         }
+        *held_by_key = keyed.starts;
         held.settle(keyed, pattern.skip, store, path, |node| {
             found.push(Found { pattern: *number, kind: Kind::Match, node });
         });
@@ -299,6 +311,7 @@ impl GroupRunner {
             return Err(Damaged { at: 0, expected: "a key that is not there yet" });
         };
         keyed.tag = changes.load(hash, given);
+        keyed.starts = held.count(&keyed);
         if let Some(within) = pattern.within {
             for start in keyed.groups.iter().flat_map(|group| held.starts.all(group.starts)) {
                 let event = store.nodes[start.nodes].event;

@@ -113,7 +113,7 @@ impl Loading<'_> {
         bytes: &[u8],
         set: &PatternSet,
     ) -> Result<Keyed, Damaged> {
-        let mut keyed = Keyed { tag: Tag::default(), groups: SmallVec::new(), complete: NONE };
+        let mut keyed = Keyed { tag: Tag::default(), starts: 0, groups: SmallVec::new(), complete: NONE };
         let mut read = Read::default();
         let loaded = self.parts(loader, &mut Reader::new(bytes), set, &mut read, &mut keyed);
         // Those that are part of a path have a reference of its own by now.

@@ -69,32 +69,35 @@ struct Ranked {
 }
 
 impl Enumeration {
-    /// Hands out the paths of `complete`, each one's steps as (kept event, stage), in order. `event` is the completing
-    /// event as it is kept.
+    /// Hands out the paths of `complete`, each one's steps as (kept event, stage), in order, but not more than `most`; how
+    /// many more there are. `event` is the completing event as it is kept.
     pub(super) fn run(
         &mut self,
         complete: &[Complete],
         event: u32,
         heaps: &mut Heaps,
         store: &Store,
+        most: u64,
         mut give: impl FnMut(&[(u32, u32)]),
-    ) {
+    ) -> u64 {
         self.gather(complete, event, heaps);
-        if self.connect(store) {
-            self.walk(give);
+        let left_out = if self.connect(store) {
+            self.walk(most, store, give)
         } else {
             let mut paths: Vec<(u32, u32)> = Vec::new();
             let mut ranges: Vec<Range<usize>> = Vec::new();
-            self.walk(|path| {
+            let left_out = self.walk(most, store, |path| {
                 ranges.push(paths.len()..paths.len() + path.len());
                 paths.extend_from_slice(path);
             });
             ranges.sort_unstable_by(|a, b| sorter::order(&paths[a.clone()], &paths[b.clone()], store));
             ranges.into_iter().for_each(|range| give(&paths[range]));
-        }
+            left_out
+        };
         if self.members.capacity() > ROOM_MAX {
             *self = Enumeration::default();
         }
+        left_out
     }
 
     /// Finds the steps of all paths, and which goes on from which.
@@ -219,8 +222,27 @@ impl Enumeration {
         in_order
     }
 
-    /// Walks the steps depth first, from the beginnings on.
-    fn walk(&mut self, mut give: impl FnMut(&[(u32, u32)])) {
+    /// How many paths go on from some steps.
+    fn count(&self, beginnings: Range<u32>, store: &Store) -> u64 {
+        let Enumeration { ranked, successors, .. } = self;
+        let mut from = vec![0_u64; ranked.len()];
+        let sum = |from: &[u64], to: &Range<u32>| {
+            let to = &successors[to.start as usize..to.end as usize];
+            to.iter().fold(0_u64, |sum, &step| sum.saturating_add(from[step as usize]))
+        };
+        // A step goes on to those of later events only.
+        let mut last_first: Vec<usize> = (0..ranked.len()).collect();
+        last_first.sort_unstable_by_key(|&rank| std::cmp::Reverse(store.sequence(ranked[rank].event)));
+        for rank in last_first {
+            from[rank] = sum(&from, &ranked[rank].successors).saturating_add(u64::from(ranked[rank].ends));
+        }
+        sum(&from, &beginnings)
+    }
+
+    /// Walks the steps depth first, from the beginnings on, and hands out so many paths; how many more there are.
+    fn walk(&mut self, most: u64, store: &Store, mut give: impl FnMut(&[(u32, u32)])) -> u64 {
+        let beginnings = self.walk.first().cloned().unwrap_or(0..0);
+        let mut left = most;
         let Enumeration { ranked, successors, walk, path, .. } = self;
         path.clear();
         while let Some(next) = walk.last_mut() {
@@ -233,6 +255,10 @@ impl Enumeration {
             next.start += 1;
             path.push((step.event, step.stage));
             if step.ends {
+                if left == 0 {
+                    return self.count(beginnings, store).saturating_sub(most);
+                }
+                left -= 1;
                 give(path);
             }
             if step.successors.start < step.successors.end {
@@ -241,5 +267,6 @@ impl Enumeration {
                 path.pop();
             }
         }
+        0
     }
 }

@@ -220,13 +220,29 @@ impl Heaps {
         Some(Part { event, stage, prefix, left, right, origin })
     }
 
+    /// Whether an element is no copy.
+    pub(super) fn is_original(&self, id: Id) -> bool {
+        self.get(id).is_some_and(|element| element.origin == id)
+    }
+
+    /// Heaps without elements, of the same window.
+    pub(super) fn emptied(&self) -> Heaps {
+        Heaps { expired: self.expired, ..Heaps::new() }
+    }
+
     /// The live elements of sets, with those that they are copies of and those before them, in the order in which they
     /// were made.
     pub(super) fn reachable(&self, sets: impl Iterator<Item = Id>) -> Vec<Id> {
+        self.reachable_after(sets, Timestamp::MIN)
+    }
+
+    /// Those that stand for a path that began after a time.
+    pub(super) fn reachable_after(&self, sets: impl Iterator<Item = Id>, after: Timestamp) -> Vec<Id> {
+        let live = |id| self.live(id).filter(|element| after == Timestamp::MIN || element.latest > after);
         let mut seen = BTreeMap::new();
         let mut stack: Vec<Id> = sets.collect();
         while let Some(id) = stack.pop() {
-            if let Some(element) = self.live(id).filter(|_| seen.insert(self.age(id), id).is_none()) {
+            if let Some(element) = live(id).filter(|_| seen.insert(self.age(id), id).is_none()) {
                 stack.extend([element.left, element.right, element.prefix, element.origin]);
             }
         }

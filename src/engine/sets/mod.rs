@@ -7,6 +7,8 @@
 
 mod enumerate;
 mod heap;
+mod inspect;
+mod limits;
 mod saved;
 
 use hashbrown::HashTable;
@@ -40,6 +42,8 @@ struct StateSet {
 #[derive(Debug)]
 struct Keyed {
     tag: Tag,
+    /// How many steps the paths have together, at most.
+    steps: u32,
     sets: SmallVec<[StateSet; 2]>,
 }
 
@@ -63,6 +67,10 @@ pub(crate) struct SetRunner {
     /// What the current event made complete.
     complete: Vec<Complete>,
     enumeration: Enumeration,
+    /// How many elements no set has any more, though they are within the window.
+    in_vain: usize,
+    /// How many steps the key of the last event holds at most, where there is a budget.
+    pub(crate) held_by_key: u32,
 }
 
 impl SetRunner {
@@ -76,6 +84,8 @@ impl SetRunner {
             taken: Vec::new(),
             complete: Vec::new(),
             enumeration: Enumeration::default(),
+            in_vain: 0,
+            held_by_key: 0,
         }
     }
 
@@ -88,6 +98,7 @@ impl SetRunner {
         self.keys = HashTable::new();
         self.changes = Changes::default();
         self.heaps.clear(store);
+        self.in_vain = 0;
     }
 
     /// How many keys hold something.
@@ -126,15 +137,18 @@ impl SetRunner {
         if begin == NOTHING && self.keys.is_empty() {
             return false;
         }
+        if self.in_vain > 0 {
+            self.collect(store);
+        }
         let tag = Tag::new(key.get(event.row) as u32);
         let heaps = &mut self.heaps;
         let is_same = |keyed: &Keyed| keyed.is_key(tag, event.row, key.slots(), heaps, store);
         let mut entry = match self.keys.entry(spread(tag.hash()), is_same, Keyed::spread) {
             Entry::Occupied(entry) => entry,
             Entry::Vacant(_) if begin == NOTHING => return false,
-            Entry::Vacant(entry) => entry.insert(Keyed { tag, sets: SmallVec::new() }),
+            Entry::Vacant(entry) => entry.insert(Keyed { tag, steps: 0, sets: SmallVec::new() }),
         };
-        let sets = &mut entry.get_mut().sets;
+        let Keyed { sets, steps, .. } = entry.get_mut();
 
         // What all sets were before the event decides; they change afterwards.
         let (moved, taken) = (&mut self.moved, &mut self.taken);
@@ -174,6 +188,8 @@ impl SetRunner {
             *to = heaps.merge(*to, set);
         }
         let mut is_begun = false;
+        *steps = steps.saturating_add(taken.len() as u32);
+        self.held_by_key = *steps;
         for Taken { stage, prefix, to } in taken.drain(..) {
             let to = set_of(sets, to);
             *to = heaps.insert(*to, event.keep(store), stage, prefix, store);
@@ -189,6 +205,15 @@ impl SetRunner {
             self.changes.touch(&mut entry.get_mut().tag);
         }
         is_begun
+    }
+
+    pub(crate) fn changes_mut(&mut self) -> &mut Changes {
+        &mut self.changes
+    }
+
+    /// About how many bytes its keys and their elements take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.keys.len() * 2 * size_of::<Keyed>() + self.heaps.len() * size_of::<heap::Element>()
     }
 
     /// Changes are noted from now on.
@@ -268,7 +293,8 @@ impl SetRunner {
             ids.push(self.heaps.restore(Part { prefix, left, right, origin, ..*part }, store));
         }
         let sets = loaded.sets.iter().map(|&(state, root)| StateSet { state, set: ids[root as usize] });
-        let keyed = Keyed { tag: self.changes.load(hash, given), sets: sets.collect() };
+        let steps = loaded.parts.iter().filter(|part| part.origin == NONE).count() as u32;
+        let keyed = Keyed { tag: self.changes.load(hash, given), steps, sets: sets.collect() };
         self.keys.insert_unique(keyed.spread(), keyed, Keyed::spread);
         Ok(())
     }
@@ -278,10 +304,18 @@ impl SetRunner {
         self.keys.iter_mut().flat_map(|keyed| &mut keyed.sets).map(|of| &mut of.state)
     }
 
-    /// Hands out what the last event completed, each path as (kept event, stage), in order.
-    pub(crate) fn matches(&mut self, event: u32, store: &Store, give: impl FnMut(&[(u32, u32)])) {
-        self.enumeration.run(&self.complete, event, &mut self.heaps, store, give);
+    /// Hands out what the last event completed, each path as (kept event, stage), in order, but not more than `most`; how
+    /// many more there are.
+    pub(crate) fn matches(
+        &mut self,
+        event: u32,
+        store: &Store,
+        most: u64,
+        give: impl FnMut(&[(u32, u32)]),
+    ) -> u64 {
+        let left_out = self.enumeration.run(&self.complete, event, &mut self.heaps, store, most, give);
         self.complete.clear();
+        left_out
     }
 
     /// Closes what began with a kept event or before. The elements stay until `release`, so that all keys of which

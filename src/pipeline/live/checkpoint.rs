@@ -11,6 +11,7 @@ use crossbeam_channel::{Receiver, Sender};
 use serde::{Deserialize, Serialize};
 use tracing::{debug, warn};
 
+use super::super::decision::Budgets;
 use super::super::merger::Was;
 use crate::engine::{Engine, KeyState, Progress};
 use crate::event::{EventId, Timestamp};
@@ -24,7 +25,10 @@ const PART_BYTES: usize = 1 << 20;
 pub(super) const SENT: u64 = u64::MAX;
 
 /// The ids of events that streams remember have this in the place of a pattern's id.
-pub(super) const SEEN: u64 = u64::MAX - 1;
+pub(super) const SEEN: u64 = u64::MAX - 2;
+
+/// Keys that take no part any more have this.
+pub(super) const BLOCKED: u64 = u64::MAX - 1;
 
 /// Where everything stood at a checkpoint: with the keys, all that a start needs.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -37,6 +41,9 @@ pub(super) struct Cut {
     pub(super) control: u64,
     /// The versions that were installed, and whether they began partial matches.
     pub(super) versions: Vec<Installed>,
+    /// The budgets of patterns that have none of their own.
+    #[serde(default)]
+    pub(super) limits: Budgets,
     /// How far the engine had come, the same for all shards.
     pub(super) engine: Progress,
     /// The next line of the log of matches.
@@ -85,14 +92,14 @@ impl Saved {
         let key = [&id.to_bytes(), stream.as_bytes()].concat();
         Saved { pattern: SEEN, key, state: time.map(|time| time.0.to_le_bytes().to_vec()) }
     }
+}
 
-    /// The stream, the id and the time that it holds, where it is one.
-    pub(super) fn as_seen(&self) -> Option<(&str, EventId, Timestamp)> {
-        let (id, stream) = self.key.split_first_chunk().filter(|_| self.pattern == SEEN)?;
-        let time = self.state.as_deref()?.try_into().ok()?;
-        let stream = std::str::from_utf8(stream).ok()?;
-        Some((stream, EventId::from_bytes(*id)?, Timestamp(i64::from_le_bytes(time))))
-    }
+/// The stream, the id and the time of an entry about an id that a stream remembers.
+pub(super) fn seen(entry: &Entry<'_>) -> Option<(String, EventId, Timestamp)> {
+    let (id, stream) = entry.key.split_first_chunk().filter(|_| entry.pattern == SEEN)?;
+    let time = entry.value?.try_into().ok()?;
+    let stream = std::str::from_utf8(stream).ok()?.to_owned();
+    Some((stream, EventId::from_bytes(*id)?, Timestamp(i64::from_le_bytes(time))))
 }
 
 /// What the owner hears of it.
@@ -113,7 +120,10 @@ pub(super) fn give(number: u64, ids: Arc<[u64]>, full: bool, to: Sender<Part>) -
         let (mut part, mut bytes) = (Vec::new(), 0);
         engine.changes(full, |KeyState { pattern, key, state }| {
             bytes += key.len() + state.map_or(0, <[u8]>::len);
-            let pattern = ids.get(pattern as usize).copied().unwrap_or(SENT);
+            let pattern = match pattern {
+                KeyState::BLOCKED => BLOCKED,
+                pattern => ids.get(pattern as usize).copied().unwrap_or(SENT),
+            };
             part.push(Saved { pattern, key: key.to_vec(), state: state.map(<[u8]>::to_vec) });
             if bytes >= PART_BYTES {
                 bytes = 0;
@@ -121,6 +131,10 @@ pub(super) fn give(number: u64, ids: Arc<[u64]>, full: bool, to: Sender<Part>) -
                 let _ = to.send(Part::Keys(std::mem::take(&mut part)));
             }
         });
+        if engine.lost().is_some() {
+            // The checkpoint will not be whole.
+            return;
+        }
         let _ = to.send(Part::Keys(part));
         let _ = to.send(Part::Shard(number, engine.progress()));
     })

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
@@ -15,11 +16,13 @@ use super::intake::{Intake, Preparing};
 use super::owner::now;
 use super::request::{Decided, Refusal, Request, Wish};
 use super::sinks::{Progress, SinkStatus};
+use super::stalls::Stalls;
 use super::status::Status;
 use crate::event::Timestamp;
 use crate::event::decode::Decoded;
 use crate::journal::commit::{Refused, Submitter};
 use crate::journal::{Journal, JournalError, Pruned, Retention, Tail};
+use crate::state::StateStore;
 
 /// The outside's grip on a live service.
 #[derive(Clone)]
@@ -49,7 +52,20 @@ pub(super) struct Shared {
     pub(super) control: Tail,
     /// Why nothing can be written at the moment, where it cannot.
     pub(super) unwritable: RwLock<Option<String>>,
+    /// Which logs of output wait until they can be written.
+    pub(super) stalls: Arc<Stalls>,
+    /// The data directory.
+    pub(super) dir: PathBuf,
+    /// By name, the logs of all streams, also of those that are not set any more.
+    pub(super) logs: BTreeMap<String, Tail>,
+    pub(super) store: Arc<dyn StateStore>,
+    /// Whether a backup is being made.
+    pub(super) backing_up: AtomicBool,
     pub(super) sinks: Vec<Arc<Progress>>,
+    /// How many shards there are.
+    pub(super) shards: usize,
+    /// Who looks inside does so alone.
+    pub(super) looking: tokio::sync::Mutex<()>,
 }
 
 /// Durable lines on their way to the owner.
@@ -180,12 +196,18 @@ impl Handle {
         self.ask(Request::Heartbeat(stream.to_owned(), time, by.to_owned(), Box::new(reply)));
     }
 
+    /// Asks for a checkpoint now. `reply` gets its number when it is durable, or that of a newer one.
+    pub fn savepoint(&self, reply: impl FnOnce(Result<u64, Refusal>) + Send + 'static) {
+        self.ask(Request::Savepoint(Box::new(reply)));
+    }
+
     fn ask(&self, request: Request) {
         if let Err(refused) = self.0.requests.try_send(request) {
             match refused.into_inner() {
                 Request::Change(_, reply) => reply(Err(Refusal::Stopping)),
                 Request::Heartbeat(_, _, _, reply) => reply(Err(Refusal::Stopping)),
-                Request::Stop => {}
+                Request::Savepoint(reply) => reply(Err(Refusal::Stopping)),
+                Request::Moment(_) | Request::Look(_) | Request::Stop => {}
             }
         }
     }
@@ -197,7 +219,7 @@ impl Handle {
 
     /// Why nothing can be written at the moment, where it cannot: a full disk, or one that is read-only.
     pub fn unwritable(&self) -> Option<String> {
-        self.0.unwritable()
+        self.0.unwritable().or_else(|| self.0.stalls.any())
     }
 
     /// Waits until the service does not go on any more, whatever the reason.

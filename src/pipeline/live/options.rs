@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::super::decision::StreamDeclaration;
+use super::super::decision::{Budgets, StreamDeclaration};
 use crate::config::secret::Secret;
 use crate::config::settings::Sink;
 
@@ -24,6 +24,8 @@ pub struct Options {
     pub max_buffered_events: usize,
     /// Patterns at once.
     pub max_patterns: usize,
+    /// Budgets of patterns that have none of their own.
+    pub limits: Budgets,
     /// The size at which a new file of a log is begun, in bytes.
     pub segment_bytes: u64,
     /// How many keys that make retries safe are remembered of each stream.
@@ -34,6 +36,8 @@ pub struct Options {
     pub retain_time: Duration,
     /// How often the state is written; without it, a start reads the logs from their beginning.
     pub checkpoint_interval: Option<Duration>,
+    /// How many bytes of keys are held in memory, if not all.
+    pub state_memory: Option<u64>,
     /// How much of the log of matches is kept, in bytes.
     pub matches_retain_bytes: u64,
     /// How much of the log of late events and dead letters is kept, in bytes.

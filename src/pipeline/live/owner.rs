@@ -4,23 +4,27 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, never, select};
 
-use super::super::decision::{Change, Decision, Entry, OldState, Properties, StreamDeclaration, What};
+use super::super::decision::{
+    Budgets, Change, Decision, Entry, OldState, Properties, StreamDeclaration, What,
+};
 use super::super::failure::Failure;
 use super::super::merger::{Merger, Stream, Taker, Was, plan_of};
 use super::super::registry::{Pattern, Registry};
-use super::super::shard::{Cut, Due, Step};
+use super::super::shard::{Cut, Step};
+use super::budgets::Reports;
 use super::checkpoint::{self, Cut as Checkpoint, Done, Installed, Part, Saved};
+use super::due::Due;
 use super::handle::{Arrival, Shared};
 use super::mark::Mark;
 use super::options::{Silence, StreamOptions};
 use super::output::Reject;
-use super::request::{Action, ChangeRequest, Decided, Expected, Outcome, Refusal, Request, Wish};
-use super::status::{Status, StreamStatus};
+use super::request::{Action, ChangeRequest, Decided, Expected, Outcome, Refusal, Reply, Request, Wish};
+use super::status::{Dropped, Status, StreamStatus};
 use crate::engine::PatternSet;
 use crate::event::record::StreamSettings;
 use crate::event::{Batch, Timestamp};
@@ -51,6 +55,9 @@ pub(super) struct Owner {
     pub(super) rejects: Sender<Reject>,
     pub(super) streams: Vec<Watched>,
     pub(super) checkpoints: Checkpoints,
+    /// What shards tell about budgets, and what was dropped since the start.
+    pub(super) reports: Arc<Reports>,
+    pub(super) dropped: Arc<BTreeMap<String, Dropped>>,
     pub(super) shared: Arc<Shared>,
     /// Which patterns posted lines are prepared for.
     pub(super) epoch: u64,
@@ -82,6 +89,10 @@ pub(super) struct Checkpoints {
     pub(super) is_open: bool,
     /// Whether the next one has to hold every key.
     pub(super) full: bool,
+    /// Who wants one that begins from now on.
+    pub(super) wanted: Vec<Reply<u64>>,
+    /// Who waits for the one that has begun.
+    pub(super) awaited: Vec<Reply<u64>>,
 }
 
 /// A stream as the owner watches it.
@@ -98,14 +109,21 @@ pub(super) struct Watched {
 /// The shards' channels.
 pub(super) struct Shards {
     channels: Vec<Sender<Step>>,
+    /// When the next deadline of each passes.
     dues: Vec<Arc<Due>>,
+    /// Why one of them has stopped, if it could.
+    lost: Arc<OnceLock<String>>,
     /// Whether all keys were named anew since the last checkpoint.
     is_renumbered: bool,
 }
 
 impl Shards {
-    pub(super) fn new(channels: Vec<Sender<Step>>, dues: Vec<Arc<Due>>) -> Shards {
-        Shards { channels, dues, is_renumbered: false }
+    pub(super) fn new(
+        channels: Vec<Sender<Step>>,
+        dues: Vec<Arc<Due>>,
+        lost: Arc<OnceLock<String>>,
+    ) -> Shards {
+        Shards { channels, dues, lost, is_renumbered: false }
     }
 
     /// When the next deadline after a time passes, as the shards knew a moment ago.
@@ -114,7 +132,8 @@ impl Shards {
     }
 
     fn tell(&self, step: &Step) -> Result<(), Failure> {
-        self.channels.iter().try_for_each(|shard| shard.send(step.clone()).map_err(|_| Failure::Panicked))
+        let stopped = || self.lost.get().cloned().map_or(Failure::Panicked, Failure::Lost);
+        self.channels.iter().try_for_each(|shard| shard.send(step.clone()).map_err(|_| stopped()))
     }
 }
 
@@ -165,11 +184,18 @@ impl Owner {
                 recv(requests) -> request => match request {
                     Ok(Request::Change(wish, reply)) => reply(self.change(wish)),
                     Ok(Request::Heartbeat(stream, time, by, reply)) => {
-                        // It is about what comes after all that was answered before it.
-                        for arrival in arrivals.try_iter().take(arrivals.len()) {
-                            self.arrive(arrival)?;
-                        }
+                        self.take_answered(arrivals)?;
                         reply(self.heartbeat(&stream, time, by));
+                    }
+                    Ok(Request::Moment(reply)) => {
+                        self.take_answered(arrivals)?;
+                        reply(self.moment());
+                    }
+                    Ok(Request::Savepoint(reply)) => self.checkpoints.wanted.push(reply),
+                    Ok(Request::Look(with)) => {
+                        self.take_answered(arrivals)?;
+                        self.go_on()?;
+                        self.shards.tell(&Step::Look(with))?;
                     }
                     Ok(Request::Stop) | Err(_) => return self.stop(arrivals),
                 },
@@ -178,11 +204,17 @@ impl Owner {
             self.try_again()?;
             self.silence();
             self.clock();
+            self.keep_to_budgets();
             self.go_on()?;
             self.shared.turned();
             self.checkpoint()?;
             self.shared.turned();
         }
+    }
+
+    /// Takes all that was answered before a request came.
+    fn take_answered(&mut self, arrivals: &Receiver<Arrival>) -> Result<(), Failure> {
+        arrivals.try_iter().take(arrivals.len()).try_for_each(|arrival| self.arrive(arrival))
     }
 
     /// Passes on what may leave, and tells how far everything has come.
@@ -202,11 +234,12 @@ impl Owner {
         self.pass_rejected()
     }
 
-    /// Takes note of how streams are to be read from now on, where that has changed.
+    /// Takes note of how streams are to be read from now on and what patterns may hold, where that has changed.
     pub(super) fn declare(
         &mut self,
         known: &BTreeMap<String, StreamDeclaration>,
         wanted: &[StreamOptions],
+        limits: Budgets,
     ) -> Result<(), Failure> {
         for StreamOptions { name, declaration, .. } in wanted {
             if known.get(name) == Some(declaration) {
@@ -220,6 +253,11 @@ impl Owner {
                 floor: self.merger.ingest().frontier().max(self.merger.ingest().watermark_of(stream)),
                 settings: declaration.clone(),
             };
+            self.decide("config", decision).map_err(Failure::Decision)?;
+        }
+        if self.registry.limits().0 != limits {
+            let effective_from = self.merger.next_cut();
+            let decision = Decision::Limits { effective_from, limits };
             self.decide("config", decision).map_err(Failure::Decision)?;
         }
         self.go_on()
@@ -246,7 +284,7 @@ impl Owner {
     }
 
     /// Makes a decision of its own durable and takes it; false where it cannot be written now.
-    fn decides(&mut self, decision: Decision) -> bool {
+    pub(super) fn decides(&mut self, decision: Decision) -> bool {
         if now() < self.retry_at {
             return false;
         }
@@ -425,7 +463,7 @@ impl Owner {
             let action = match &change.what {
                 What::Put { .. } if known.is_some_and(|known| known.is_there) => Action::Replace,
                 What::Put { .. } => Action::Create,
-                What::Set { .. } => Action::Set,
+                What::Set { .. } | What::Suspend { .. } => Action::Set,
                 What::Remove { .. } => Action::Remove,
             };
             added += usize::from(action == Action::Create);
@@ -485,7 +523,9 @@ impl Owner {
             }
             (ChangeRequest::Put { name, source, properties, state, .. }, Some(known)) => {
                 let state = Some(self.state(&name, state, Some(&source))?);
-                let properties = properties.over(known.properties.clone());
+                // What exceeded a budget was the version before.
+                let paused = known.properties.paused && known.suspended.is_none();
+                let properties = properties.over(Properties { paused, ..known.properties.clone() });
                 (name, last + 1, What::Put { source, state, properties })
             }
             (ChangeRequest::Put { name, state: Some(OldState::Carry), expected, .. }, None)
@@ -538,8 +578,9 @@ impl Owner {
         while let Ok(done) = self.checkpoints.done.try_recv() {
             self.checkpointed(done);
         }
-        let Checkpoints { interval, begun, is_open, .. } = &self.checkpoints;
-        if *is_open || interval.is_none_or(|interval| begun.elapsed() < interval) {
+        let Checkpoints { interval, begun, is_open, wanted, .. } = &self.checkpoints;
+        let is_due = interval.is_some_and(|interval| begun.elapsed() >= interval);
+        if *is_open || !(is_due || !wanted.is_empty()) {
             return Ok(());
         }
         self.begin_checkpoint()
@@ -547,6 +588,11 @@ impl Owner {
 
     fn checkpointed(&mut self, done: Done) {
         self.checkpoints.is_open = false;
+        let made =
+            self.shared.store.latest().filter(|_| done != Done::Failed).map(|manifest| manifest.number);
+        for reply in self.checkpoints.awaited.drain(..) {
+            reply(made.ok_or(Refusal::NoCheckpoint));
+        }
         match done {
             Done::Committed(needed_from) => self.retain(&needed_from),
             // Keys that were given are not given again: after a failure, the next one takes all.
@@ -564,7 +610,8 @@ impl Owner {
         for (number, name, version, is_retired) in set.installed() {
             let id = self.registry.version(name, version).map_or(u64::MAX, |version| version.id);
             ids[number as usize] = id;
-            let was = Was { is_retired, suppress: set.suppressed(number) };
+            let limits = self.merger.own_limits(name, version);
+            let was = Was { is_retired, suppress: set.suppressed(number), limits };
             versions.push(Installed { id, name: name.to_owned(), version, was });
         }
         let cut = Checkpoint {
@@ -572,6 +619,7 @@ impl Owner {
             streams: streams.map(|(stream, at)| (stream.name.clone(), at)).collect(),
             control: self.control.next(),
             versions,
+            limits: self.merger.limits(),
             ..Checkpoint::default()
         };
         let cut = Box::new(Checkpoint { frontier: self.merger.ingest().frontier(), ..cut });
@@ -581,6 +629,7 @@ impl Owner {
         self.checkpoints.last = number;
         self.checkpoints.begun = now();
         self.checkpoints.is_open = true;
+        self.checkpoints.awaited = std::mem::take(&mut self.checkpoints.wanted);
         let parts = &self.checkpoints.parts;
         parts
             .send(Part::Begin(number, cut, self.shards.channels.len(), full))
@@ -664,6 +713,7 @@ impl Owner {
             decisions: self.control.next(),
             taken: self.merger.streams().iter().map(|stream| (stream.name.clone(), stream.next)).collect(),
             registry: Arc::clone(&self.registry),
+            dropped: Arc::clone(&self.dropped),
             streams: BTreeMap::new(),
             holder: self.holder.map(|(stream, since)| (self.merger.streams()[stream].name.clone(), since)),
         };

@@ -10,11 +10,11 @@ use super::super::decision::{Decision, Entry, StreamDeclaration, What};
 use super::super::failure::Failure;
 use super::super::merger::{Was, plan_of};
 use super::super::registry::Registry;
-use super::checkpoint::{Cut, Installed, SENT, Saved};
+use super::checkpoint::{BLOCKED, Cut, Installed, SENT, seen};
 use super::handle::Arrival;
 use super::owner::Owner;
 use crate::engine::{Engine, KeyState, PatternSet};
-use crate::event::Timestamp;
+use crate::event::{EventId, Timestamp};
 use crate::ingest::Resume;
 use crate::journal::{Reader, Record, Tail};
 use crate::pattern::plan::Plan;
@@ -83,8 +83,8 @@ pub(super) struct Found {
     pub(super) number: u64,
     /// Where everything stood.
     pub(super) cut: Cut,
-    /// The keys, by the patterns' ids.
-    pub(super) keys: Vec<Saved>,
+    /// What streams remember where they are read again from, once it was read.
+    seen: Vec<(String, EventId, Timestamp)>,
 }
 
 /// The newest checkpoint that is whole, that the logs of output reach to, and after which all events are kept: `firsts`
@@ -112,18 +112,16 @@ pub(super) fn checkpoint(
             warn!(number, "a checkpoint is older than the events that are kept");
             continue;
         }
-        let mut keys = Vec::new();
-        let loaded = store.load(number, &mut |entry| {
-            let state = entry.value.map(<[u8]>::to_vec);
-            keys.push(Saved { pattern: entry.pattern, key: entry.key.to_vec(), state });
-        });
-        match loaded {
+        // Only once it is known to be whole it is taken: a part of it is worth nothing, and all may be more than there is
+        // memory.
+        let mut keys = 0;
+        match store.load(number, &mut |_| keys += 1) {
             Ok(_) => {
                 if place > 0 {
                     store.resume(Some(number)).map_err(Failure::State)?;
                 }
-                info!(number, keys = keys.len(), "going on from a checkpoint");
-                return Ok(Some(Found { number, cut, keys }));
+                info!(number, keys, "going on from a checkpoint");
+                return Ok(Some(Found { number, cut, seen: Vec::new() }));
             }
             Err(error) => warn!(number, %error, "a checkpoint is damaged"),
         }
@@ -139,23 +137,40 @@ pub(super) fn checkpoint(
 
 impl Found {
     /// Makes the engines hold what the checkpoint has.
-    pub(super) fn restore(&self, set: &PatternSet, engines: &mut [Engine]) -> Result<(), Failure> {
+    pub(super) fn restore(
+        &mut self,
+        store: &dyn StateStore,
+        set: &PatternSet,
+        engines: &mut [Engine],
+    ) -> Result<(), Failure> {
         let number =
             |installed: &Installed| Some((installed.id, set.number(&installed.name, installed.version)?));
-        let sent = (SENT, KeyState::SENT);
-        let numbers: BTreeMap<u64, u32> = self.cut.versions.iter().filter_map(number).chain([sent]).collect();
+        let by_name = [(SENT, KeyState::SENT), (BLOCKED, KeyState::BLOCKED)];
+        let numbers: BTreeMap<u64, u32> =
+            self.cut.versions.iter().filter_map(number).chain(by_name).collect();
         for engine in engines.iter_mut() {
             engine.resume(&self.cut.engine);
         }
-        for Saved { pattern, key, state } in &self.keys {
-            let Some(&pattern) = numbers.get(pattern) else { continue };
+        let (mut damaged, mut remembered) = (None, Vec::new());
+        let loaded = store.load(self.number, &mut |entry| {
+            let Some(&pattern) = numbers.get(&entry.pattern) else {
+                remembered.extend(seen(&entry));
+                return;
+            };
+            let key = KeyState { pattern, key: entry.key, state: entry.value };
             for engine in engines.iter_mut() {
-                let taken = engine.restore(KeyState { pattern, key, state: state.as_deref() });
-                if taken.map_err(|error| Failure::Key(self.number, error))? {
-                    break;
+                match engine.restore(key) {
+                    Ok(false) => {}
+                    Ok(true) => return,
+                    Err(error) => return damaged = Some(error),
                 }
             }
+        });
+        loaded.map_err(Failure::State)?;
+        if let Some(error) = damaged {
+            return Err(Failure::Key(self.number, error));
         }
+        self.seen = remembered;
         engines.iter_mut().for_each(Engine::restored);
         Ok(())
     }
@@ -200,7 +215,7 @@ impl Found {
     /// Whether a decision had taken effect.
     fn has(&self, entry: &Entry) -> bool {
         match &entry.decision {
-            Decision::Patterns { effective_from, .. } => {
+            Decision::Patterns { effective_from, .. } | Decision::Limits { effective_from, .. } => {
                 let reached = self
                     .cut
                     .frontier
@@ -234,9 +249,9 @@ impl Owner {
             }
         }
         // What streams remember comes after they are declared as where they go on.
-        for (stream, id, time) in found.iter().flat_map(|found| &found.keys).filter_map(Saved::as_seen) {
+        for (stream, id, time) in found.iter().flat_map(|found| &found.seen) {
             if let Some(stream) = self.merger.stream(stream) {
-                self.merger.ingest().remember(stream, id, time);
+                self.merger.ingest().remember(stream, *id, *time);
             }
         }
         if self.checkpoints.interval.is_some() {

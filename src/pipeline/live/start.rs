@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -21,23 +21,30 @@ use super::super::failure::Failure;
 use super::super::merger::Merger;
 use super::super::progress::Progress;
 use super::super::shard;
+use super::backup;
+use super::budgets::Reports;
 use super::checkpoint::{self, Part};
+use super::cold;
+use super::due::Due;
 use super::handle::{Handle, Shared};
 use super::idempotency::Keys;
 use super::intake::Preparing;
+use super::look;
 use super::mark::Mark;
 use super::options::{Options, Silence, StreamOptions};
-use super::output::{Keep, Matches, OutputLog, log_rejected};
+use super::output::{Matches, log_rejected};
+use super::output_log::{Keep, OutputLog};
 use super::owner::{Checkpoints, EventRetention, Owner, Shards, Watched, now};
 use super::recovery::{self, Declared, entries};
 use super::request::Request;
 use super::sinks::{Logs, Sinks, Stop};
+use super::stalls::Stalls;
 use super::status::Status;
 use crate::engine::Engine;
 use crate::event::key::KeyHasher;
 use crate::journal::commit::{GroupCommit, Limits};
 use crate::journal::{self, Journal, JournalError, Opened, Tail};
-use crate::state::{self, SledStore};
+use crate::state::{self, SledStore, StateStore};
 
 /// Steps that may wait for a shard, and pieces of output that may wait to be put into order.
 const QUEUE_LEN: usize = 8;
@@ -100,6 +107,7 @@ impl Live {
         let dir = options.dir.clone();
         fs::create_dir_all(&dir).map_err(|error| StartError::Io(dir.clone(), error))?;
         let lock = lock(&dir)?;
+        backup::clean(&dir).map_err(|error| StartError::Io(dir.clone(), error))?;
         let mut opened = Vec::new();
         let mut open = |name: String| {
             let path = dir.join(&name);
@@ -134,12 +142,13 @@ impl Live {
         let recovery = StartError::Recovery;
         let (store, state) = SledStore::open(&dir.join("state"), state::Options::default())
             .map_err(|error| recovery(Failure::State(error)))?;
+        let store: Arc<dyn StateStore> = Arc::new(store);
         info!("{state}");
-        let found = match options.checkpoint_interval {
+        let mut found = match options.checkpoint_interval {
             Some(_) => {
                 let names = watched.iter().map(|stream| stream.options.name.as_str());
                 let firsts = names.zip(logs.iter().map(Tail::first)).collect();
-                recovery::checkpoint(&store, matches.next(), rejected.next(), &firsts).map_err(recovery)?
+                recovery::checkpoint(&*store, matches.next(), rejected.next(), &firsts).map_err(recovery)?
             }
             None => None,
         };
@@ -152,11 +161,18 @@ impl Live {
         let sinks = Sinks::start(&dir, &options.sinks, &tails)
             .map_err(|refused| StartError::Sink(refused.0, refused.1))?;
         let giving_way = Arc::<Stop>::default();
-        let keep = |bytes, sinks: &[_]| Keep { bytes, sinks: sinks.to_vec(), stop: Arc::clone(&giving_way) };
+        let stalls = Arc::<Stalls>::default();
+        let keep = |name, bytes, sinks: &[_]| Keep {
+            name,
+            bytes,
+            sinks: sinks.to_vec(),
+            stop: Arc::clone(&giving_way),
+            stalls: Arc::clone(&stalls),
+        };
         let (from, from_rejected) = found.as_ref().map_or((0, 0), |at| (at.cut.matches, at.cut.rejected));
-        let kept = keep(options.matches_retain_bytes, &sinks.of_matches);
+        let kept = keep("matches", options.matches_retain_bytes, &sinks.of_matches);
         let matches = OutputLog::new(matches, from, kept).map_err(io)?;
-        let kept = keep(options.rejected_retain_bytes, &sinks.of_rejected);
+        let kept = keep("rejected lines", options.rejected_retain_bytes, &sinks.of_rejected);
         let rejected = OutputLog::new(rejected, from_rejected, kept).map_err(io)?;
         let shadow = Arc::new(found.as_ref().map_or_else(BTreeSet::new, |found| found.shadow(&known)));
 
@@ -169,26 +185,39 @@ impl Live {
         let registry = recovery::registry(&known);
         if let Some(found) = &found {
             let at = found.cut.frontier;
-            merger.resume(found.versions(&registry), &found.resumes(&names), at, Arc::clone(&shadow));
+            let (versions, limits) = (found.versions(&registry), found.cut.limits);
+            merger.resume(versions, &found.resumes(&names), at, Arc::clone(&shadow), limits);
         }
         let engine = |number| Engine::new(Arc::clone(merger.set()), hasher.clone(), number, shards as u32);
         let mut engines: Vec<Engine> = (0..shards as u32).map(engine).collect();
-        if let Some(found) = &found {
-            found.restore(merger.set(), &mut engines).map_err(recovery)?;
+        cold::limit(&dir, options.state_memory, &mut engines)
+            .map_err(|error| recovery(Failure::State(error)))?;
+        if let Some(found) = &mut found {
+            found.restore(&*store, merger.set(), &mut engines).map_err(recovery)?;
         }
 
         let (parts, to_checkpoint) = bounded(PARTS_LEN);
         let (mut to_shards, mut from_shards, mut others) = (Vec::new(), Vec::new(), Vec::new());
         let mut dues = Vec::new();
-        for engine in engines {
+        let reports = Arc::new(Reports::new(shards));
+        let lost = Arc::<OnceLock<String>>::default();
+        for (number, mut engine) in engines.into_iter().enumerate() {
+            let reports = Arc::clone(&reports);
             let (to_shard, steps) = bounded(QUEUE_LEN);
             let (pieces, from_shard) = bounded(QUEUE_LEN);
             to_shards.push(to_shard);
             from_shards.push(from_shard);
-            let due = Arc::<shard::Due>::default();
+            let due = Arc::new(Due::new(&mut engine));
             dues.push(Arc::clone(&due));
+            let lost = Arc::clone(&lost);
             let run = move || {
-                shard::run(engine, &steps, &pieces, Some(&due));
+                let watch = |engine: &mut _, time| {
+                    reports.take(number, engine, time);
+                    due.note(engine);
+                };
+                if let Err(why) = shard::run(engine, &steps, &pieces, Some(look::nanos), watch) {
+                    let _ = lost.set(why);
+                }
                 Ok(())
             };
             others.push(named("shard", run).map_err(io)?);
@@ -214,8 +243,9 @@ impl Live {
         let keys = logs.iter().map(|log| Ok(Arc::new(Keys::of(log, options.idempotency_keys)?)));
         let keys = keys.collect::<Result<_, _>>().map_err(StartError::Journal)?;
         let (checkpointed, done) = bounded(1);
+        let storing = Arc::clone(&store);
         let checkpointing = move || {
-            checkpoint::write(&store, &to_checkpoint, &checkpointed);
+            checkpoint::write(&*storing, &to_checkpoint, &checkpointed);
             Ok(())
         };
         others.push(named("checkpoint", checkpointing).map_err(io)?);
@@ -239,6 +269,13 @@ impl Live {
             rejected: rejected_tail,
             control: control.tail().clone(),
             unwritable: RwLock::new(None),
+            stalls,
+            dir: dir.clone(),
+            logs: names.iter().cloned().zip(logs.iter().cloned()).collect(),
+            store: Arc::clone(&store),
+            backing_up: AtomicBool::new(false),
+            shards,
+            looking: tokio::sync::Mutex::new(()),
             sinks: sinks.of_matches.iter().chain(&sinks.of_rejected).cloned().collect(),
         });
         let checkpoints = Checkpoints {
@@ -249,16 +286,20 @@ impl Live {
             begun: now(),
             is_open: false,
             full: found.is_none(),
+            wanted: Vec::new(),
+            awaited: Vec::new(),
         };
         let mut owner = Owner {
             merger,
-            shards: Shards::new(to_shards, dues),
+            shards: Shards::new(to_shards, dues, lost),
             control,
             registry: Arc::default(),
             max_patterns: options.max_patterns,
             rejects,
             streams: watched,
             checkpoints,
+            reports,
+            dropped: Arc::default(),
             shared: Arc::clone(&shared),
             epoch: 0,
             holder: None,
@@ -270,7 +311,7 @@ impl Live {
         if lines > 0 {
             info!(lines, "lines were read again");
         }
-        owner.declare(&last, &options.streams).map_err(recovery)?;
+        owner.declare(&last, &options.streams, options.limits).map_err(recovery)?;
         let ends = Ends(Arc::clone(&shared));
         let owning = move || {
             let _ends = ends;

@@ -23,12 +23,25 @@ pub struct Status {
     pub registry: Arc<Registry>,
     /// The stream that the others wait for, and since when (by the wall clock, in epoch milliseconds).
     pub holder: Option<(String, i64)>,
+    /// By pattern, what was dropped because of budgets.
+    pub dropped: Arc<BTreeMap<String, Dropped>>,
     /// How many entries the control log had: what follows is decided by these.
     pub decisions: u64,
     /// By stream, the first line that had not been taken; also of streams that are not set any more.
     pub taken: BTreeMap<String, u64>,
     /// Why it does not go on, where it does not.
     pub failure: Option<String>,
+}
+
+/// What was dropped of a pattern because of budgets, since the start of the service.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
+pub struct Dropped {
+    /// Partial matches.
+    pub partial_matches: u64,
+    /// Matches.
+    pub matches: u64,
+    /// How often it was suspended.
+    pub suspensions: u64,
 }
 
 /// How a stream stood.
