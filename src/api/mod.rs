@@ -22,6 +22,7 @@ pub mod server;
 mod sinks;
 mod streams;
 pub mod tls;
+mod trace;
 
 use std::sync::Arc;
 use std::time::Duration;

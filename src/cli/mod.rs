@@ -15,6 +15,7 @@ pub mod pattern;
 pub mod replay;
 pub mod scenario;
 pub mod serve;
+mod telemetry;
 pub mod test;
 pub mod token;
 

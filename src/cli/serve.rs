@@ -33,7 +33,10 @@ pub fn run(args: ServeArgs) -> ExitCode {
         Ok(loaded) => loaded.settings,
         Err(status) => return status,
     };
-    logging::start(&settings.log);
+    let _telemetry = match logging::start(&settings.log, &settings.otlp) {
+        Ok(telemetry) => telemetry,
+        Err(why) => return fail(IO, why),
+    };
     let options = match options(&settings) {
         Ok(options) => options,
         Err(why) => return fail(IO, why),

@@ -44,7 +44,11 @@ fn acts(random: &mut Random, count: usize) -> Vec<Act> {
                 let text = format!("pattern p{number} match x: {kind} followed by y: a within 5s");
                 Act::Put(text, ts + 500)
             }
-            1 => Act::Beat(ts),
+            1 => {
+                // Later than any before, so that it is noted.
+                ts += 1;
+                Act::Beat(ts)
+            }
             _ => {
                 let lines = 1 + random.below(20);
                 let mut text = String::new();

@@ -51,6 +51,7 @@ mod sinks;
 mod state;
 mod stepwise;
 mod suppress;
+mod telemetry;
 mod tidy;
 mod twin;
 mod webhooks;

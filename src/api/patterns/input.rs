@@ -230,7 +230,7 @@ impl New {
             shadow: self.shadow,
             labels: self.labels.clone(),
             suppress: self.suppress.map(Some),
-            limits: self.limits.clone(),
+            limits: self.limits,
         }
     }
 }

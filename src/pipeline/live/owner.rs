@@ -170,9 +170,9 @@ impl Owner {
         loop {
             // What is held is bounded: then the channel fills up, and posting is refused.
             let held: usize = self.streams.iter().flat_map(|s| &s.held).map(Arrival::bytes).sum();
-            let arrivals = if held < INTAKE_BYTES { arrivals } else { &nothing };
+            let heard = if held < INTAKE_BYTES { arrivals } else { &nothing };
             select! {
-                recv(arrivals) -> arrival => {
+                recv(heard) -> arrival => {
                     let Ok(arrival) = arrival else { return Ok(()) };
                     let mut bytes = arrival.bytes();
                     self.arrive(arrival)?;
@@ -580,7 +580,8 @@ impl Owner {
         }
         let Checkpoints { interval, begun, is_open, wanted, .. } = &self.checkpoints;
         let is_due = interval.is_some_and(|interval| begun.elapsed() >= interval);
-        if *is_open || !(is_due || !wanted.is_empty()) {
+        let is_wanted = is_due || !wanted.is_empty();
+        if *is_open || !is_wanted {
             return Ok(());
         }
         self.begin_checkpoint()
