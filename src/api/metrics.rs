@@ -136,6 +136,9 @@ impl Collector for Standing {
             |of: fn(&StreamStatus) -> u64| streams().map(|(name, stream)| (name, of(stream))).collect();
         out.counter("source_events", "Events taken since the start", "stream", counts(|s| s.events))?;
         out.counter("late_events", "Late events since the start", "stream", counts(|s| s.late))?;
+        let duplicates = counts(|s| s.duplicates);
+        let help = "Events that had come before, since the start";
+        out.counter("duplicate_events", help, "stream", duplicates)?;
         let dead = counts(|s| s.dead_letters);
         out.counter("dead_letters", "Lines that were no events, since the start", "stream", dead)?;
         let lag = streams().map(|(name, stream)| {

@@ -295,6 +295,16 @@ impl Engine {
         self.cold.of.iter().map(|keys| keys.table.len()).sum()
     }
 
+    /// When the next deadline passes at which something may be found, or keys have to be loaded for one; none where nothing
+    /// waits for time.
+    pub fn due(&mut self) -> Option<Timestamp> {
+        self.deadlines
+            .next(Timestamp::MAX, &self.store)
+            .into_iter()
+            .chain(self.cold.calendar.due(Timestamp::MAX))
+            .min()
+    }
+
     /// Passes deadlines up to a time where keys have to be loaded for that: a stretch of time after the other, so that
     /// memory suffices however far time goes.
     #[cold]
