@@ -37,6 +37,7 @@ cat >"$work/schemathesis.toml" <<'TOML'
 "path.name" = "p"
 "path.stream" = "events"
 "path.version" = 1
+"path.sequence" = 0
 TOML
 
 # What a text of a pattern may hold is beyond any schema, and so is which of two states a service is in: these checks would

@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use sequor::engine::Engine;
+use sequor::engine::{self, Engine};
+use sequor::state::Spill;
 
 use crate::case::Case;
 use crate::generate::Workload;
@@ -15,6 +16,9 @@ const STEP: u64 = 10_000;
 /// Events that meet a random one of the open keys.
 const TOUCHES: u64 = 1_000_000;
 const START: u64 = 1_700_000_000_000;
+
+/// What keys may take where most lie in files.
+const COLD_BUDGET: usize = 256 << 20;
 
 /// Keys that wait, each with one open partial match of an event with two fields besides type and time.
 struct Waiting {
@@ -104,6 +108,83 @@ fn report_on(keys: u64, window: &str, report: &Report) -> Result<(), String> {
     Ok(())
 }
 
+/// Records on disk.
+#[derive(Debug)]
+struct Files(Spill);
+
+impl engine::Spill for Files {
+    fn put(&mut self, record: &[u8]) -> Result<u32, String> {
+        self.0.put(record).map_err(|error| error.to_string())
+    }
+
+    fn get(&mut self, place: u32, into: &mut Vec<u8>) -> Result<(), String> {
+        self.0.get(place, into).map_err(|error| error.to_string())
+    }
+
+    fn remove(&mut self, place: u32) {
+        self.0.remove(place);
+    }
+
+    fn sparse(&mut self) -> Result<Vec<u32>, String> {
+        self.0.sparse().map_err(|error| error.to_string())
+    }
+}
+
+/// The same with little memory: most keys lie in files.
+fn report_cold(keys: u64, budget: usize, report: &Report) -> Result<(), String> {
+    let dir = tempfile::tempdir().map_err(|error| error.to_string())?;
+    let spill = Spill::open(&dir.path().join("cold"), 64 << 20).map_err(|error| error.to_string())?;
+    let mut waiting = Waiting::new("10d")?;
+    waiting.engine.spill(Box::new(Files(spill)), budget);
+    waiting.take("opened", 0..STEP)?;
+    waiting.engine.finish(&mut Tally::default());
+    let before = settled();
+    forget_peak();
+    let opening = waiting.take("opened", STEP..STEP + keys)?;
+    let (open, cold) = (peak(), waiting.engine.cold_keys());
+    let mut random = 1_u64;
+    let mut some = |of: u64| {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        STEP + keys - 1 - (random >> 33) % of
+    };
+    // Never true, but the key has to be there to know; then of keys that are likely to be in memory.
+    let any: Vec<u64> = (0..TOUCHES).map(|_| some(keys)).collect();
+    let late: Vec<u64> = (0..TOUCHES).map(|_| some(keys / 1000)).collect();
+    let touching = waiting.take("closed", any.into_iter())?;
+    let again = waiting.take("closed", late.into_iter())?;
+    let held = waiting.engine.held_bytes();
+    let ((), closing) = timed(|| waiting.engine.finish(&mut waiting.tally));
+    if let Some(why) = waiting.engine.lost().or(waiting.engine.refused()) {
+        return Err(why.to_owned());
+    }
+    let each = |seconds: f64, number: u64| seconds * 1e9 / number.max(1) as f64;
+    let figures = [
+        ("cold keys", cold as f64),
+        ("ns an opening", each(opening, keys)),
+        ("ns a touch of any", each(touching, TOUCHES)),
+        ("ns a touch of a late one", each(again, TOUCHES)),
+        ("ns a closing", each(closing.cpu, keys)),
+        ("MB before", before as f64 / 1e6),
+        ("MB held", held as f64 / 1e6),
+        ("MB peak open", open as f64 / 1e6),
+        ("MB peak", peak() as f64 / 1e6),
+    ];
+    if report.json {
+        let figures: serde_json::Map<_, _> =
+            figures.into_iter().map(|(name, figure)| (name.replace(' ', "_"), figure.into())).collect();
+        println!(
+            "{}",
+            serde_json::json!({"part": "cold", "keys": keys, "budget": budget, "figures": figures})
+        );
+        return Ok(());
+    }
+    println!("\n{} keys with a budget of {} bytes", count(keys as f64), count(budget as f64));
+    for (name, figure) in figures {
+        println!("{:>12} {name}", count(figure));
+    }
+    Ok(())
+}
+
 /// Resident memory once the allocator has had time to give pages back, which it does when it is used.
 fn settled() -> u64 {
     for _ in 0..30 {
@@ -116,5 +197,6 @@ fn settled() -> u64 {
 /// All at once, and a hundredth of them at any time.
 pub(crate) fn run(keys: u64, report: &Report) -> Result<(), String> {
     report_on(keys, "10d", report)?;
-    report_on(keys, "100s", report)
+    report_on(keys, "100s", report)?;
+    report_cold(keys, COLD_BUDGET, report)
 }

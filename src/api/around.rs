@@ -8,11 +8,13 @@ use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use tracing::Instrument;
 
 use super::problem::Problem;
+use super::trace;
 
 /// The header of the id of a request, in both directions.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id that is taken from a client.
 const ID_MAX: usize = 64;
 
@@ -35,6 +37,7 @@ pub(super) async fn around(request: Request, next: Next) -> Response {
     let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
     let id = given.filter(|id| is_id(id)).map_or_else(new_id, str::to_owned);
     let header = HeaderValue::from_str(&id);
+    let span = trace::span(&request, &id);
     let answered = async {
         AssertUnwindSafe(next.run(request)).catch_unwind().await.unwrap_or_else(|_| {
             tracing::error!(request_id = request_id(), "a handler panicked");
@@ -42,7 +45,8 @@ pub(super) async fn around(request: Request, next: Next) -> Response {
             Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail).into_response()
         })
     };
-    let mut response = ID.scope(Cell::new(Some(id)), answered).await;
+    let mut response = ID.scope(Cell::new(Some(id)), answered.instrument(span.clone())).await;
+    trace::answered(&span, &response);
     if let Ok(header) = header {
         response.headers_mut().insert(REQUEST_ID, header);
     }

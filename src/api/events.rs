@@ -1,28 +1,60 @@
-//! Events come in: lines or one object, answered once they are durable.
+//! Events come in: lines, an object or an array of them, answered once they are durable.
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
-use serde_json::{Value, json};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
 use tokio::sync::oneshot;
+use utoipa::ToSchema;
 
 use super::Api;
+use super::body::{self, Kind, Packing};
 use super::extract::{Named, Raw};
 use super::problem::Problem;
-use crate::pipeline::live::NotAppended;
+use crate::pipeline::live::{Appended, NotAppended};
+
+/// The longest `Idempotency-Key`, in bytes.
+const KEY_BYTES_MAX: usize = 255;
+
+/// Says that an answer is that of an earlier request.
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// What became of posted events.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Posted {
+    /// Lines that are events.
+    accepted: u32,
+    /// Lines that are none: they are dead letters.
+    rejected: u32,
+    /// Where the first line stands in the stream.
+    first_offset: Option<u64>,
+    /// Where the last one does.
+    last_offset: Option<u64>,
+}
 
 /// Events come in: lines of JSON, one object, or an array of objects
 #[utoipa::path(
     post,
     path = "/v1/streams/{stream}/events",
     tag = "streams",
-    params(("stream" = String, Path, description = "the stream's name")),
+    params(
+        ("stream" = String, Path, description = "the stream's name"),
+        ("idempotency-key" = Option<String>, Header, description = "makes a retry safe: it is answered as the first one was"),
+        ("content-encoding" = Option<String>, Header, description = "`gzip` or `zstd`")
+    ),
     request_body(content((String = "application/x-ndjson"), (Object = "application/json"))),
     responses(
-        (status = 200, body = Object),
+        (
+            status = 200,
+            body = Posted,
+            headers(("idempotency-replayed" = Option<String>, description = "`true` where an earlier request was answered so"))
+        ),
         (status = 400, body = Problem, content_type = "application/problem+json"),
         (status = 404, body = Problem, content_type = "application/problem+json"),
         (status = 413, body = Problem, content_type = "application/problem+json"),
+        (status = 415, body = Problem, content_type = "application/problem+json"),
+        (status = 422, body = Problem, content_type = "application/problem+json"),
         (status = 503, body = Problem, content_type = "application/problem+json")
     )
 )]
@@ -31,55 +63,56 @@ pub(super) async fn post(
     Named(stream): Named<String>,
     headers: HeaderMap,
     Raw(body): Raw,
-) -> Result<Json<Value>, Problem> {
-    let is_json = headers
-        .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"application/json"));
-    let lines = if is_json { one_line_each(&body)? } else { without_blank_lines(&body) };
-    let count = memchr::memchr_iter(b'\n', &lines).count() as u32;
-    if count == 0 {
-        return Ok(Json(json!({ "accepted": 0, "rejected": 0, "first_offset": null, "last_offset": null })));
+) -> Result<Response, Problem> {
+    let limits = &api.0.limits;
+    if api.0.live.events(&stream).is_none() {
+        return Err(NotAppended::NoStream.into());
     }
-    let rejected = api.0.live.rejects(&stream, &lines).ok_or(NotAppended::NoStream)?;
+    let (kind, packing, key) = (Kind::of(&headers)?, Packing::of(&headers)?, key(&headers)?);
+    let (body_max, line_max) = (limits.body_bytes, limits.line_bytes);
+    // Few at once, so that what they hold is bounded whatever the number of connections.
+    let permit = api.0.intakes.acquire().await;
+    let live = api.0.live.clone();
+    let taken = tokio::task::spawn_blocking(move || {
+        let lines = body::lines(kind, &packing.unpack(&body, body_max)?, line_max)?;
+        if lines.is_empty() {
+            return Ok(None);
+        }
+        Ok::<_, Problem>(Some(live.intake(&stream, lines, key.as_deref())?))
+    });
+    let Some(intake) = taken.await.unwrap_or_else(|_| Err(NotAppended::Stopping.into()))? else {
+        let none = Posted { accepted: 0, rejected: 0, first_offset: None, last_offset: None };
+        return Ok(Json(none).into_response());
+    };
+    drop(permit);
     let (reply, answer) = oneshot::channel();
-    api.0.live.append(&stream, lines, count, b"", move |result| _ = reply.send(result))?;
-    let appended = answer.await.unwrap_or(Err(NotAppended::Stopping))?;
-    Ok(Json(json!({
-        "accepted": u64::from(count) - rejected,
-        "rejected": rejected,
-        "first_offset": appended.first,
-        "last_offset": appended.first + u64::from(count) - 1,
-    })))
+    api.0.live.append(intake, move |result| _ = reply.send(result));
+    Ok(answer.await.unwrap_or(Err(NotAppended::Stopping)).map(answered)?)
 }
 
-/// The lines that are not blank, each with its line break.
-fn without_blank_lines(body: &[u8]) -> Vec<u8> {
-    let mut lines = Vec::with_capacity(body.len() + 1);
-    for line in body.split(|&byte| byte == b'\n') {
-        if !line.iter().all(u8::is_ascii_whitespace) {
-            lines.extend_from_slice(line);
-            lines.push(b'\n');
+/// The answer to a batch that is durable.
+fn answered(appended: Appended) -> Response {
+    let Appended { first, count, rejected, is_replayed } = appended;
+    let answer = Posted {
+        accepted: count - rejected,
+        rejected,
+        first_offset: Some(first),
+        last_offset: Some(first + u64::from(count) - 1),
+    };
+    let mut response = Json(answer).into_response();
+    if is_replayed {
+        response.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
+    }
+    response
+}
+
+fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(key) = headers.get("idempotency-key") else { return Ok(None) };
+    match key.to_str() {
+        Ok(key) if (1..=KEY_BYTES_MAX).contains(&key.len()) => Ok(Some(key.to_owned())),
+        _ => {
+            let detail = format!("`Idempotency-Key` has 1 to {KEY_BYTES_MAX} visible characters (ASCII)");
+            Err(Problem::new(StatusCode::BAD_REQUEST, "idempotency-key", detail))
         }
     }
-    lines
-}
-
-/// An object, or an array of objects, with a line for each.
-fn one_line_each(body: &[u8]) -> Result<Vec<u8>, Problem> {
-    let body = body.trim_ascii();
-    let objects: Vec<&serde_json::value::RawValue> = match body.first() {
-        Some(b'[') => serde_json::from_slice(body),
-        _ => serde_json::from_slice(body).map(|object| vec![object]),
-    }
-    .map_err(|error| {
-        Problem::new(StatusCode::BAD_REQUEST, "invalid-json", format!("the body is no JSON: {error}"))
-    })?;
-    let mut lines = Vec::with_capacity(body.len() + objects.len());
-    for object in objects {
-        // A line break in JSON stands between two tokens.
-        lines
-            .extend(object.get().bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
-        lines.push(b'\n');
-    }
-    Ok(lines)
 }

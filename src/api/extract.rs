@@ -141,8 +141,13 @@ impl From<rejection::JsonRejection> for Problem {
 
 impl From<rejection::BytesRejection> for Problem {
     fn from(rejection: rejection::BytesRejection) -> Problem {
-        let code = if rejection.status() == StatusCode::PAYLOAD_TOO_LARGE { "too-large" } else { "body" };
-        Problem::new(rejection.status(), code, rejection.body_text())
+        match rejection.status() {
+            status @ StatusCode::PAYLOAD_TOO_LARGE => {
+                let detail = "the body is larger than `server.max_body` allows: send several";
+                Problem::new(status, "too-large", detail)
+            }
+            status => Problem::new(status, "body", rejection.body_text()),
+        }
     }
 }
 

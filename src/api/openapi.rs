@@ -19,6 +19,9 @@ use super::routes;
         (name = "patterns", description = "Patterns, put, looked at and removed while events pass"),
         (name = "streams", description = "Streams, and events that come in"),
         (name = "matches", description = "Matches that were found"),
+        (name = "dead letters", description = "Late events and lines that are no events"),
+        (name = "operation", description = "Backups and checkpoints"),
+        (name = "audit", description = "Who asked for which changes"),
         (name = "health", description = "Whether the service is there, and whether it takes work")
     )
 )]
@@ -37,7 +40,8 @@ pub fn document() -> Document {
         let operations = [&mut path.get, &mut path.put, &mut path.post, &mut path.delete, &mut path.patch];
         for operation in operations.into_iter().flatten() {
             // Handlers of several resources have one name.
-            let resource = operation.tags.iter().flatten().next().cloned().unwrap_or_default();
+            let resource =
+                operation.tags.iter().flatten().next().cloned().unwrap_or_default().replace(' ', "_");
             operation.operation_id = operation.operation_id.take().map(|id| format!("{resource}_{id}"));
             let responses = &mut operation.responses.responses;
             for (status, response) in responses.iter_mut() {

@@ -7,9 +7,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::around;
+use crate::journal::JournalError;
 use crate::pattern::diagnostic::{Diagnostic, Diagnostics};
 use crate::pattern::render::Source;
-use crate::pipeline::live::{NotAppended, Refusal};
+use crate::pipeline::live::{NotAppended, Refusal, Unanswered};
 
 /// A problem document (RFC 9457).
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -35,6 +36,10 @@ pub(super) struct Problem {
     #[schema(ignore)]
     retry_after: Option<u32>,
 }
+
+/// In the extensions of an answer: what kind of problem it is.
+#[derive(Debug, Clone)]
+pub(super) struct Code(pub(super) Box<str>);
 
 /// One thing that is wrong with a text, or odd, and where. Lines and columns (in characters) count from 1.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -103,6 +108,16 @@ impl Problem {
         }
     }
 
+    /// Something that nobody asked for went wrong.
+    pub(super) fn defect(why: impl std::fmt::Display) -> Problem {
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", why.to_string())
+    }
+
+    /// Too much at once: later it may go.
+    pub(super) fn busy(code: &str, detail: &str) -> Problem {
+        Problem { retry_after: Some(1), ..Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, detail) }
+    }
+
     /// What is wrong with pattern texts.
     pub(super) fn of_texts(errors: Vec<Place>) -> Problem {
         let detail = errors.iter().map(|place| place.rendered.trim_end()).collect::<Vec<_>>().join("\n\n");
@@ -115,7 +130,9 @@ impl IntoResponse for Problem {
         self.request_id = around::request_id().map(String::into_boxed_str);
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let retry_after = self.retry_after;
+        let code = self.kind.rsplit('/').next().unwrap_or_default().into();
         let mut response = (status, Json(self)).into_response();
+        response.extensions_mut().insert(Code(code));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if let Some(seconds) = retry_after {
@@ -127,13 +144,28 @@ impl IntoResponse for Problem {
 
 impl From<NotAppended> for Problem {
     fn from(why: NotAppended) -> Problem {
-        let (status, code, retry_after) = match why {
+        let (status, code, retry_after) = match &why {
             NotAppended::NoStream => (StatusCode::NOT_FOUND, "no-such-stream", None),
+            NotAppended::OtherBody => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key", None),
+            NotAppended::Storage(error) if matches!(**error, JournalError::TooLarge { .. }) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, "too-large", None)
+            }
             NotAppended::Full => (StatusCode::SERVICE_UNAVAILABLE, "busy", Some(1)),
             NotAppended::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", Some(5)),
             NotAppended::Storage(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage", Some(5)),
         };
         Problem { retry_after, ..Problem::new(status, code, why.to_string()) }
+    }
+}
+
+impl From<Unanswered> for Problem {
+    fn from(why: Unanswered) -> Problem {
+        let (code, seconds) = match why {
+            Unanswered::Busy => ("busy", 1),
+            Unanswered::Stopping => ("stopping", 5),
+        };
+        let problem = Problem::new(StatusCode::SERVICE_UNAVAILABLE, code, why.to_string());
+        Problem { retry_after: Some(seconds), ..problem }
     }
 }
 
@@ -149,7 +181,7 @@ impl From<Refusal> for Problem {
             }
             Refusal::TooMany(_) => (StatusCode::UNPROCESSABLE_ENTITY, "too-many-patterns"),
             Refusal::Twice(_) => (StatusCode::UNPROCESSABLE_ENTITY, "twice"),
-            Refusal::Storage(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage"),
+            Refusal::Storage(_) | Refusal::NoCheckpoint => (StatusCode::SERVICE_UNAVAILABLE, "storage"),
             Refusal::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping"),
         };
         let retry_after = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(5);

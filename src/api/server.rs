@@ -1,20 +1,24 @@
 //! Connections: so many at once and no more, none that dawdles, over TLS where that is set; and an end within a bound.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::Signal;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
+use super::audit::Peer;
 use super::tls::Certificate;
 
 /// How long a client may take for the head of a request, which is also how long a connection may be idle.
@@ -30,17 +34,20 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How often the files of a certificate are looked at.
 const CERTIFICATE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Serves what connects until `stop` ends, and then for the grace that requests under way have.
+/// Serves what connects until `stop` ends, and then for the grace that requests under way have. With a certificate comes
+/// the signal at which it is read again.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
-    certificate: Option<Arc<Certificate>>,
+    certificate: Option<(Arc<Certificate>, Signal)>,
     connections_max: usize,
     stop: impl Future<Output = ()>,
 ) {
     let places = Arc::new(Semaphore::new(connections_max.min(Semaphore::MAX_PERMITS)));
     let graceful = GracefulShutdown::new();
-    let reloading = certificate.clone().map(|certificate| tokio::spawn(reload(certificate)));
+    let (certificate, hangup) = certificate.unzip();
+    let reloading = certificate.clone().zip(hangup);
+    let reloading = reloading.map(|(certificate, hangup)| tokio::spawn(reload(certificate, hangup)));
     tokio::pin!(stop);
     loop {
         // Where all places are taken, who connects waits in the system's queue.
@@ -53,8 +60,9 @@ pub async fn serve(
             next = next => next,
         };
         match (place, accepted) {
-            (Ok(place), Ok((stream, _))) => {
-                let connection = Connection { router: router.clone(), place, watcher: graceful.watcher() };
+            (Ok(place), Ok((stream, address))) => {
+                let (router, peer) = (router.clone(), Peer(address.ip()));
+                let connection = Connection { router, peer, place, watcher: graceful.watcher() };
                 tokio::spawn(connection.run(stream, certificate.clone()));
             }
             (_, Err(error)) => {
@@ -76,6 +84,7 @@ pub async fn serve(
 
 struct Connection {
     router: Router,
+    peer: Peer,
     /// Held as long as the connection is.
     place: OwnedSemaphorePermit,
     watcher: Watcher,
@@ -99,12 +108,17 @@ impl Connection {
     }
 
     async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
-        let Connection { router, place, watcher } = self;
+        let Connection { router, peer, place, watcher } = self;
+        let router = TowerToHyperService::new(router);
+        let service = service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            router.call(request)
+        });
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(HEAD_TIMEOUT)
             .max_buf_size(HEAD_BYTES_MAX)
-            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+            .serve_connection(TokioIo::new(stream), service);
         if let Err(error) = watcher.watch(connection).await {
             tracing::debug!(%error, "a connection ended early");
         }
@@ -113,18 +127,10 @@ impl Connection {
 }
 
 /// Reads a certificate again when its files change or a SIGHUP comes.
-async fn reload(certificate: Arc<Certificate>) {
-    let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
-    let mut hangup = hangup.map_err(|error: io::Error| tracing::warn!(%error, "SIGHUP goes unheard")).ok();
+async fn reload(certificate: Arc<Certificate>, mut hangup: Signal) {
     loop {
-        let told = async {
-            match &mut hangup {
-                Some(hangup) => hangup.recv().await,
-                None => std::future::pending().await,
-            }
-        };
         let in_any_case = tokio::select! {
-            _ = told => true,
+            _ = hangup.recv() => true,
             () = sleep(CERTIFICATE_INTERVAL) => false,
         };
         match certificate.reload(in_any_case) {

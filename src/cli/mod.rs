@@ -1,7 +1,9 @@
 //! The command line: one file per command. Exit status: 0 for success, 1 for a failed read or write (or a failed
 //! check), 2 for a bad pattern or bad flags, 78 for bad settings of the service.
 
+pub mod backup;
 pub mod check;
+mod client;
 pub mod completions;
 pub mod config;
 pub mod explain;
@@ -13,6 +15,7 @@ pub mod pattern;
 pub mod replay;
 pub mod scenario;
 pub mod serve;
+mod telemetry;
 pub mod test;
 pub mod token;
 
@@ -45,6 +48,12 @@ enum Command {
     Test(test::Arguments),
     /// Write what the service retains to files: events, or the control log
     Export(export::ExportArgs),
+    /// Write all that a running service keeps to a file, as of one moment
+    Backup(backup::BackupArgs),
+    /// Make a data directory of a backup
+    Restore(backup::RestoreArgs),
+    /// Make a running service write its state now
+    Savepoint(backup::SavepointArgs),
     /// Make, list and remove the tokens that let others use the service
     Token(token::TokenArgs),
     /// List, apply and remove the patterns of a running service
@@ -68,6 +77,9 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(args),
         Command::Test(args) => test::run(&args),
         Command::Export(args) => export::run(&args),
+        Command::Backup(args) => backup::run(&args),
+        Command::Restore(args) => backup::restore(&args),
+        Command::Savepoint(args) => backup::savepoint(&args),
         Command::Token(args) => token::run(args),
         Command::Pattern(args) => pattern::run(&args),
         Command::Config(args) => config::run(&args),

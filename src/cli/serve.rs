@@ -12,10 +12,10 @@ use tracing::{info, warn};
 use super::config::SettingsArgs;
 use super::load::Color;
 use super::{IO, fail, logging, token};
-use crate::api;
 use crate::api::auth::{Guard, Tokens};
 use crate::api::server;
 use crate::api::tls::Certificate;
+use crate::api::{self, Audit};
 use crate::config::settings::{self, LatePolicy, LimitPolicy, Settings, Target, WebhookTarget};
 use crate::pipeline::decision::{BudgetPolicy, Budgets, StreamDeclaration};
 use crate::pipeline::live::{Handle, Live, Options, Silence, SinkOptions, StreamOptions};
@@ -33,7 +33,10 @@ pub fn run(args: ServeArgs) -> ExitCode {
         Ok(loaded) => loaded.settings,
         Err(status) => return status,
     };
-    logging::start(&settings.log);
+    let _telemetry = match logging::start(&settings.log, &settings.otlp) {
+        Ok(telemetry) => telemetry,
+        Err(why) => return fail(IO, why),
+    };
     let options = match options(&settings) {
         Ok(options) => options,
         Err(why) => return fail(IO, why),
@@ -47,7 +50,12 @@ pub fn run(args: ServeArgs) -> ExitCode {
             warn!(log = name, bytes = opened.cut_bytes, "a write that was never confirmed was cut off");
         }
     }
-    let served = serve(&settings, &live);
+    let audit = match Audit::open(&settings.data.dir, settings.data.audit_retain_bytes.0) {
+        Ok(audit) => Arc::new(audit),
+        Err(error) => return fail(IO, format!("the audit log: {error}")),
+    };
+    let served = serve(&settings, &live, Arc::clone(&audit));
+    audit.flush();
     let stopped = live.stop();
     if let Err(error) = served {
         return fail(IO, format!("cannot serve on {}: {error}", settings.server.listen));
@@ -61,7 +69,7 @@ pub fn run(args: ServeArgs) -> ExitCode {
     }
 }
 
-fn serve(settings: &Settings, live: &Live) -> io::Result<()> {
+fn serve(settings: &Settings, live: &Live, audit: Arc<Audit>) -> io::Result<()> {
     let certificate = match &settings.server.tls {
         Some(tls) => {
             let read = Certificate::read(tls.cert.clone(), tls.key.clone()).map_err(io::Error::other)?;
@@ -74,6 +82,7 @@ fn serve(settings: &Settings, live: &Live) -> io::Result<()> {
         body_bytes: settings.server.max_body.0 as usize,
         line_bytes: settings.server.max_line.0 as usize,
         pattern_bytes: settings.server.max_pattern_text.0 as usize,
+        sse_clients: settings.server.max_sse_clients,
         request_time: settings.server.request_timeout,
     };
     let guard = Guard {
@@ -83,10 +92,13 @@ fn serve(settings: &Settings, live: &Live) -> io::Result<()> {
     if let Some(why) = guard.tokens.as_ref().and_then(Tokens::problem) {
         warn!(reason = why, "nobody is let in");
     }
-    let router = api::router(live.handle().clone(), limits, guard);
+    let router = api::router(live.handle().clone(), limits, guard, audit);
     let done = runtime.block_on(async {
         // Whoever reads that it listens may ask it to stop at once.
         let told = told_to_stop(live.handle().clone())?;
+        // Or to read its certificate again.
+        let certificate = certificate.map(|read| Ok::<_, io::Error>((read, signal(SignalKind::hangup())?)));
+        let certificate = certificate.transpose()?;
         let listener = tokio::net::TcpListener::bind(settings.server.listen).await?;
         let address = listener.local_addr()?;
         let mut out = io::stdout();
@@ -110,9 +122,13 @@ fn options(settings: &Settings) -> Result<Options, String> {
         max_patterns: settings.engine.max_patterns,
         limits: limits(&settings.limits),
         segment_bytes: settings.data.segment_size.0,
+        idempotency_keys: settings.data.idempotency_keys,
+        retain_bytes: settings.data.retain_bytes.0,
+        retain_time: settings.data.retain_time,
         matches_retain_bytes: settings.data.matches_retain_bytes.0,
         rejected_retain_bytes: settings.data.rejected_retain_bytes.0,
         checkpoint_interval: Some(settings.data.checkpoint_interval),
+        state_memory: settings.data.state_memory.map(|size| size.0),
         sinks: settings.sinks.iter().map(sink).collect::<Result<_, _>>()?,
     })
 }
@@ -176,5 +192,6 @@ fn told_to_stop(live: Handle) -> io::Result<impl Future<Output = ()>> {
             _ = terminated.recv() => {}
             () = live.ended() => {}
         }
+        live.leave();
     })
 }

@@ -93,12 +93,13 @@ fn data(data: &mut Section<'_>) -> Data {
             Duration::from_millis(100)..=secs(DAY),
             secs(10),
         ),
-        state_memory: data.optional_within("state_memory", bytes(MIB)..=bytes(1 << 60)),
+        state_memory: data.optional_within("state_memory", bytes(KIB)..=bytes(1 << 60)),
         retain_bytes: data.within("retain_bytes", any(), bytes(10 * GIB)),
         retain_time: data.within("retain_time", secs(0)..=secs(3_650 * DAY), secs(7 * DAY)),
         segment_size: data.within("segment_size", bytes(4 * KIB)..=bytes(4 * GIB), bytes(64 * MIB)),
         matches_retain_bytes: data.within("matches_retain_bytes", any(), bytes(GIB)),
         rejected_retain_bytes: data.within("rejected_retain_bytes", any(), bytes(256 * MIB)),
+        audit_retain_bytes: data.within("audit_retain_bytes", bytes(64 * KIB)..=bytes(GIB), bytes(64 * MIB)),
         idempotency_keys: data.within("idempotency_keys", 0..=100_000_000, 100_000),
     }
 }

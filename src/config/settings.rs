@@ -83,6 +83,8 @@ pub struct Data {
     pub matches_retain_bytes: ByteSize,
     /// How much of the log of late events and dead letters is kept.
     pub rejected_retain_bytes: ByteSize,
+    /// How much of the audit log is kept.
+    pub audit_retain_bytes: ByteSize,
     /// How many idempotency keys of posted batches are remembered.
     pub idempotency_keys: usize,
 }

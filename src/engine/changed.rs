@@ -113,6 +113,21 @@ impl Changes {
         }
     }
 
+    /// Whether all keys have to be given, if all are asked for or not.
+    pub(crate) fn wants_all(&self, all: bool) -> bool {
+        all || !self.is_on
+    }
+
+    /// The hashes of the keys that are to be given besides.
+    pub(crate) fn touched(&self) -> &[u32] {
+        &self.touched
+    }
+
+    /// A key that had ended began again.
+    pub(crate) fn forget_end(&mut self, name: &[u8]) {
+        self.ended.remove(name);
+    }
+
     /// The hashes of the keys to be given; none: all have to be.
     pub(crate) fn start(&mut self, all: bool) -> Option<Vec<u32>> {
         let touched = std::mem::take(&mut self.touched);

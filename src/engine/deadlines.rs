@@ -60,6 +60,10 @@ impl Deadline {
 }
 
 impl Queue {
+    fn new(span: TimeSpan) -> Queue {
+        Queue { span, pieces: VecDeque::new(), taken: 0 }
+    }
+
     fn push(&mut self, deadline: Deadline) {
         if self.pieces.back().is_none_or(|last| last.events.len() == PIECE) {
             // Most queues stay small.
@@ -121,7 +125,7 @@ impl Deadlines {
     /// Makes room for the windows of these lengths.
     pub(crate) fn grow(&mut self, lengths: &[TimeSpan]) {
         let new = lengths.iter().skip(self.queues.len());
-        self.queues.extend(new.map(|&span| Queue { span, pieces: VecDeque::new(), taken: 0 }));
+        self.queues.extend(new.map(|&span| Queue::new(span)));
     }
 
     /// Adds the end of a window of some length that is counted from the event taken last.
@@ -137,6 +141,37 @@ impl Deadlines {
     /// Adds the end of a window that is counted from any kept event.
     pub(crate) fn load(&mut self, at: Timestamp, pattern: u32, event: u32, sequence: u64) {
         self.loaded.push(Reverse((at, Deadline { event, sequence: sequence as u32, pattern })));
+    }
+
+    /// How many there are, of events that are gone too.
+    pub(crate) fn len(&self) -> usize {
+        let queued = |queue: &Queue| queue.pieces.iter().map(|piece| piece.events.len()).sum::<usize>();
+        self.queues.iter().map(queued).sum::<usize>() + self.loaded.len()
+    }
+
+    /// About how many bytes they take.
+    pub(crate) fn bytes(&self) -> usize {
+        let pieces = self.queues.iter().map(|queue| queue.pieces.len()).sum::<usize>();
+        pieces * PIECE * size_of::<(u32, u32)>() + self.loaded.len() * size_of::<(Timestamp, Deadline)>()
+    }
+
+    /// Forgets those of events that are gone.
+    pub(crate) fn forget_gone(&mut self, store: &Store) {
+        self.loaded.retain(|Reverse((_, deadline))| deadline.begins(store).is_some());
+        self.loaded.shrink_to(self.loaded.len() * 2);
+        self.due.clear();
+        for (length, queue) in (0..).zip(&mut self.queues) {
+            let mut old = std::mem::replace(queue, Queue::new(queue.span));
+            while let Some(deadline) = old.front() {
+                old.pop();
+                if let Some(begins) = deadline.begins(store) {
+                    if queue.front().is_none() {
+                        self.due.push(Reverse((begins.plus(queue.span), length)));
+                    }
+                    queue.push(deadline);
+                }
+            }
+        }
     }
 
     /// Whether something may be due up to a time.

@@ -20,10 +20,17 @@ pub(crate) struct Keys {
 }
 
 /// Where a key is, as long as none is added or removed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Found {
     part: u32,
     at: u32,
+}
+
+impl Found {
+    /// The place behind.
+    pub(crate) fn behind(self) -> Found {
+        Found { at: self.at + 1, ..self }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -74,10 +81,31 @@ impl Keys {
         }
     }
 
+    /// The first key from a place on.
+    pub(crate) fn next(&self, from: Found) -> Option<Found> {
+        let mut first = from.at as usize;
+        (from.part..self.parts.len().max(1) as u32).find_map(|part| {
+            let places = &self.part(part as usize).places;
+            let at = (std::mem::take(&mut first)..places.len()).find(|&at| places[at].held != NONE)?;
+            Some(Found { part, at: at as u32 })
+        })
+    }
+
+    /// About how many bytes it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.len * size_of::<Key>() * 4 / 3
+    }
+
     /// What a key holds.
     #[inline]
     pub(crate) fn get(&self, found: Found) -> u32 {
         self.part(found.part as usize).places[found.at as usize].held
+    }
+
+    /// All keys: the part of the hash, and what each holds.
+    pub(crate) fn hashes(&self) -> impl Iterator<Item = (u32, u32)> {
+        let places = self.parts.iter().chain([&self.one]).flat_map(|part| &part.places);
+        places.filter(|key| key.held != NONE).map(|key| (key.tag.hash(), key.held))
     }
 
     /// Sets what a key holds.
@@ -124,7 +152,8 @@ impl Keys {
             self.divide(PARTS);
         }
         self.len += 1;
-        self.part_mut(self.part_of(tag.hash())).insert(Key { tag, held });
+        let is_one = self.parts.is_empty();
+        self.part_mut(self.part_of(tag.hash())).insert(Key { tag, held }, is_one);
     }
 
     /// Removes a key, and gives memory back where few are left.
@@ -174,14 +203,17 @@ impl Keys {
         }
         let places = old.parts.into_iter().chain([old.one]).flat_map(|part| part.places);
         for key in places.filter(|key| key.held != NONE) {
-            self.part_mut(self.part_of(key.tag.hash())).insert(key);
+            self.part_mut(self.part_of(key.tag.hash())).insert(key, false);
         }
     }
 }
 
 impl Part {
-    fn insert(&mut self, key: Key) {
-        if (self.len + 1) * 5 > self.places.len() * 4 {
+    /// Adds a key. A table that has room is quicker to look into, and takes little as long as it is small.
+    fn insert(&mut self, key: Key, has_room: bool) {
+        if has_room && (self.len + 1) * 2 > self.places.len() {
+            self.resize(self.places.len() * 2 + 4);
+        } else if (self.len + 1) * 5 > self.places.len() * 4 {
             self.resize(self.places.len() + self.places.len() / 4 + 4);
         }
         self.len += 1;

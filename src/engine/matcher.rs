@@ -1,8 +1,10 @@
 //! One pattern at work in one shard, by one of the stores of partial matches: the same events give the same matches.
 
-use super::changed::{Given, Giver};
+use super::changed::{Changes, Given, Giver};
+use super::cold::evict::Evict;
 use super::deadlines::Deadlines;
 use super::groups::GroupRunner;
+use super::inspect::Inspect;
 use super::key_state::KeyState;
 use super::runner::{Found, Runner, Scratch};
 use super::saved::{Damaged, Loader, put_name};
@@ -87,6 +89,15 @@ impl Matcher {
         }
     }
 
+    /// Its keys, to be looked at.
+    pub(crate) fn inspected(&self) -> &dyn Inspect {
+        match self {
+            Matcher::Runs(runner) => runner,
+            Matcher::Sets(runner) => &**runner,
+            Matcher::Groups(runner) => &**runner,
+        }
+    }
+
     /// How many keys hold something.
     pub(crate) fn keys(&self) -> usize {
         match self {
@@ -102,6 +113,15 @@ impl Matcher {
         match self {
             Matcher::Runs(runner) => runner.first_of(hash),
             Matcher::Sets(_) | Matcher::Groups(_) => None,
+        }
+    }
+
+    /// Whether a key of this hash may hold something.
+    #[inline]
+    pub(crate) fn may_hold(&self, hash: u64) -> bool {
+        match self {
+            Matcher::Runs(runner) => runner.may_hold(hash),
+            Matcher::Sets(_) | Matcher::Groups(_) => true,
         }
     }
 
@@ -162,6 +182,34 @@ impl Matcher {
     pub(crate) fn release(&mut self, store: &mut Store) {
         if let Matcher::Sets(runner) = self {
             runner.release(store);
+        }
+    }
+
+    /// Which of its keys changed.
+    pub(crate) fn changes_mut(&mut self) -> &mut Changes {
+        match self {
+            Matcher::Runs(runner) => runner.changes_mut(),
+            Matcher::Sets(runner) => runner.changes_mut(),
+            Matcher::Groups(runner) => runner.changes_mut(),
+        }
+    }
+
+    /// About how many bytes its keys take outside of the store that the shard's runs share.
+    pub(crate) fn bytes(&self) -> usize {
+        match self {
+            Matcher::Runs(runner) => runner.bytes(),
+            Matcher::Sets(runner) => runner.bytes(),
+            Matcher::Groups(runner) => runner.bytes(),
+        }
+    }
+
+    /// Goes over the keys once and drops those that are cold from now on. Sets stay: their elements lie in one piece,
+    /// and leave it in their order only.
+    pub(crate) fn evict(&mut self, evict: &mut Evict<'_>) {
+        match self {
+            Matcher::Runs(runner) => runner.evict(evict),
+            Matcher::Groups(runner) => runner.evict(evict),
+            Matcher::Sets(_) => {}
         }
     }
 

@@ -116,8 +116,8 @@ impl Page {
 
     /// The event that begins at a byte.
     #[inline]
-    pub(super) fn row(&self, at: u32) -> KeptRow<'_> {
-        KeptRow { page: self, bytes: &self.bytes[at as usize..] }
+    pub(super) fn row(&self, at: u32) -> PackedRow<'_> {
+        PackedRow { page: self, bytes: &self.bytes[at as usize..] }
     }
 
     /// The object of the first event, of which others leave out a beginning. It stays when that event has gone.
@@ -129,13 +129,13 @@ impl Page {
 
 /// A view of a kept event.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct KeptRow<'a> {
+pub(crate) struct PackedRow<'a> {
     page: &'a Page,
     /// From its beginning on.
     bytes: &'a [u8],
 }
 
-impl<'a> KeptRow<'a> {
+impl<'a> PackedRow<'a> {
     #[inline]
     fn sizes(&self) -> u32 {
         get(self.bytes, 0, SIZES as u8) as u32
@@ -209,7 +209,7 @@ impl<'a> KeptRow<'a> {
     }
 }
 
-impl<'a> Fields<'a> for KeptRow<'a> {
+impl<'a> Fields<'a> for PackedRow<'a> {
     #[inline]
     fn time(&self) -> Timestamp {
         Timestamp(self.told(TIME) as i64)

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 
 use super::carried::Carries;
-use super::page::KeptRow;
+use super::kept::KeptRow;
 use super::store::{NONE, Store};
 use crate::event::{Fields, Row, Value};
 use crate::pattern::eval::{self, Env, Scalar, Sum};

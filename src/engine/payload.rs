@@ -1,7 +1,8 @@
-//! The pages of kept events: keeping an event allocates nothing, and a page goes back to the allocator when none of its
-//! events is left. Where many pages hold little that is alive, all of it is moved together.
+//! Where kept events lie: first in the block that they came in (`recent`), later in pages. Keeping an event allocates
+//! nothing, and a page goes back to the allocator when none of its events is left. Where many pages hold little that is alive, all of it is moved together.
 
-use super::page::{KeptRow, Page};
+use super::page::{PackedRow, Page};
+use super::recent::At;
 use crate::event::Row;
 
 /// Bytes after which a page takes no more events.
@@ -13,8 +14,9 @@ const SPARE_PAGES: usize = 16;
 /// Below so much nothing is moved together.
 const LEAN_BYTES: usize = 1 << 20;
 
-/// Where an event is: its page, and the byte there. Of 2 bytes each, so that nothing is lost beside others.
-#[derive(Debug, Clone, Copy, Default)]
+/// Where an event is: its page, and the byte there; or where it is of a recent block. Of 2 bytes each, so that nothing is
+/// lost beside others.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Place {
     page: [u16; 2],
     at: u16,
@@ -37,7 +39,25 @@ impl Place {
     }
 }
 
-/// The payloads of one shard's kept events.
+/// In the upper half of what stands for a page: it is the seat of a recent block.
+const RECENT: u16 = u16::MAX;
+
+impl From<At> for Place {
+    #[inline]
+    fn from(at: At) -> Place {
+        Place { page: [at.seat, RECENT], at: at.entry }
+    }
+}
+
+impl Place {
+    /// Where it is of a recent block, if it is of one.
+    #[inline]
+    pub(crate) fn recent(self) -> Option<At> {
+        (self.page[1] == RECENT).then_some(At { seat: self.page[0], entry: self.at })
+    }
+}
+
+/// The pages of one shard's kept events.
 #[derive(Debug)]
 pub(crate) struct Payloads {
     pages: Vec<Page>,
@@ -62,6 +82,19 @@ impl Payloads {
     /// Sets how many fields events have from now on.
     pub(crate) fn set_width(&mut self, width: usize) {
         self.width = width;
+    }
+
+    /// A row as it would be packed.
+    pub(crate) fn with_packed<T>(
+        &self,
+        row: &Row<'_>,
+        sequence: u64,
+        with: impl FnOnce(&PackedRow<'_>) -> T,
+    ) -> T {
+        let mut page = Page::default();
+        page.width = self.width;
+        let at = page.add(row, sequence);
+        with(&page.row(at))
     }
 
     /// Adds an event.
@@ -100,7 +133,7 @@ impl Payloads {
 
     /// An event.
     #[inline]
-    pub(crate) fn get(&self, place: Place) -> KeptRow<'_> {
+    pub(crate) fn get(&self, place: Place) -> PackedRow<'_> {
         self.pages[place.page() as usize].row(place.at())
     }
 
@@ -113,6 +146,11 @@ impl Payloads {
     /// Whether most of what pages hold belongs to no event any more.
     pub(crate) fn is_sparse(&self) -> bool {
         self.used > LEAN_BYTES && self.used / 4 > self.alive
+    }
+
+    /// Bytes in use, and those among them of events alive.
+    pub(crate) fn bytes(&self) -> (usize, usize) {
+        (self.used, self.alive)
     }
 
     /// Room for the same payloads, with none in it.

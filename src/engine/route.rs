@@ -23,7 +23,7 @@ pub(crate) struct Route {
     streams: Vec<bool>,
     reads_all: bool,
     /// All of them, in their order.
-    pub(crate) patterns: SmallVec<[u32; 4]>,
+    pub(crate) patterns: Vec<u32>,
     index: Index,
 }
 
@@ -94,10 +94,16 @@ impl Routes {
     }
 
     /// The routes of events of a type. No pattern is on two of them.
-    #[inline]
     pub(crate) fn of(&self, kind: TypeId) -> impl Iterator<Item = &Route> {
         let of_type = self.of_type.get(kind.0 as usize);
         self.any.iter().chain(of_type.into_iter().flatten()).map(Arc::as_ref)
+    }
+
+    /// One of them by its place.
+    #[inline]
+    pub(crate) fn at(&self, kind: TypeId, place: usize) -> Option<&Route> {
+        let of_type = || self.of_type.get(kind.0 as usize)?.get(place - self.any.len());
+        self.any.get(place).or_else(of_type).map(Arc::as_ref)
     }
 }
 
@@ -120,7 +126,7 @@ fn route<'a>(
         let streams = pattern.streams.clone();
         let (key, number) = (pattern.key, *count);
         let reads_all = streams.iter().all(|reads| *reads);
-        let (patterns, index) = (SmallVec::new(), Index::default());
+        let (patterns, index) = (Vec::new(), Index::default());
         let route = Route { number, key, streams, reads_all, patterns, index };
         *count += 1;
         routes.push(Arc::new(route));

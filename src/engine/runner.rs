@@ -1,5 +1,7 @@
 //! One pattern at work in one shard: moves the partial matches of a key by an event, and closes them at deadlines.
 
+mod cold;
+mod inspect;
 mod limits;
 
 use super::changed::{Changes, Giver, Tag};
@@ -79,6 +81,12 @@ impl Runner {
     pub(crate) fn first_of(&self, hash: u64) -> Option<KeyState> {
         let first = self.keys.get(self.keys.find(hash as u32, |_| true)?);
         Some(KeyState { first })
+    }
+
+    /// Whether a key of this hash may hold something.
+    #[inline]
+    pub(crate) fn may_hold(&self, hash: u64) -> bool {
+        self.keys.find(hash as u32, |_| true).is_some()
     }
 
     /// How many partial matches there are.

@@ -85,6 +85,8 @@ pub(crate) struct Compiled {
     pub(crate) stages: Vec<String>,
     /// The conditions, each once.
     pub(crate) atoms: Vec<Condition>,
+    /// A bit for each of the first conditions that depends on the partial match.
+    pub(crate) iterative: u64,
     /// What its conditions need to know of earlier events.
     pub(crate) carries: Carries,
     /// Whether an event that no condition is true of can still change a partial match.
@@ -325,6 +327,9 @@ impl Compiled {
             key: set.schema.key(&key_slots),
             carries: Carries::new(&automaton, &atoms.all),
             shape: set.shape(Shape { automaton, accept, until }),
+            iterative: (atoms.all.iter().take(64).enumerate())
+                .map(|(bit, atom)| u64::from(!atom.iterative.is_empty()) << bit)
+                .sum(),
             atoms: atoms.all,
             sees_all,
             storage,

@@ -8,7 +8,11 @@ use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use super::changed::{Given, Giver};
+use super::cold::{Cold, Warm};
+use super::cost::{Clock, Cost, Costs};
 use super::deadlines::{Deadline, Deadlines};
+use super::gate::Asked;
+use super::inspect::Inspect;
 use super::life::Life;
 use super::limits::{Keeper, Kept, put_blocked};
 use super::matched::{Kind, MatchSink, MatchView, Order};
@@ -106,13 +110,14 @@ pub struct Engine {
     shards: u64,
     pub(super) runners: Vec<Matcher>,
     /// By shape.
-    tables: Vec<Table>,
-    deadlines: Deadlines,
+    pub(super) tables: Vec<Table>,
+    pub(super) deadlines: Deadlines,
     /// Of so many deadlines the keys were looked at.
     warmed_closings: usize,
     pub(super) store: Store,
     /// Of the keys that are restored.
-    loader: Loader,
+    pub(super) loader: Loader,
+    pub(super) cold: Cold,
     scratch: Scratch,
     pub(super) sequence: u64,
     moment: u64,
@@ -128,6 +133,7 @@ pub struct Engine {
     /// By route: events without its key since the set was installed.
     without_key: Vec<u64>,
     type_errors: Cell<u64>,
+    costs: Costs,
 }
 
 impl Engine {
@@ -146,6 +152,7 @@ impl Engine {
             warmed_closings: 0,
             store: Store::default(),
             loader: Loader::default(),
+            cold: Cold::default(),
             scratch: Scratch::default(),
             sequence: 0,
             moment: 0,
@@ -158,6 +165,7 @@ impl Engine {
             key_name: Vec::new(),
             without_key: Vec::new(),
             type_errors: Cell::new(0),
+            costs: Costs::default(),
             set: Arc::clone(&set),
         };
         engine.install(set);
@@ -174,17 +182,22 @@ impl Engine {
         self.without_key.resize(set.routes.count(), 0);
         self.counters.without_key.resize(set.patterns.len(), 0);
         self.tables.extend(set.shapes.iter().skip(self.tables.len()).map(|shape| Table::new(shape)));
+        self.cold.resize(set.patterns.len());
         for number in self.runners.len() as u32..set.patterns.len() as u32 {
             let mut runner = Matcher::new(number, &set);
             if let Some(old) = set.patterns[number as usize].takes_over {
                 std::mem::swap(&mut runner, &mut self.runners[old as usize]);
                 runner.renumber(number);
+                self.cold.take_over(number, old);
             }
             self.runners.push(runner);
         }
         let removed = |number: usize| set.patterns[number].life == Life::Removed;
-        let gone = self.runners.iter_mut().enumerate().filter(|(number, _)| removed(*number));
-        gone.for_each(|(_, runner)| runner.clear(&mut self.store));
+        for (number, runner) in self.runners.iter_mut().enumerate().filter(|(number, _)| removed(*number)) {
+            runner.clear(&mut self.store);
+            self.cold.clear(number as u32);
+        }
+        self.costs.resize(set.patterns.len());
         self.sent.keep(|name| set.home(name).is_some());
         self.take_decisions(&set);
         self.scratch.truths.grow(set.predicates.len());
@@ -198,7 +211,7 @@ impl Engine {
     pub fn renumber(&mut self, set: Arc<PatternSet>) -> Result<(), Damaged> {
         let (shard, shards) = (self.shard as u32, self.shards as u32);
         let next = Engine::new(set, self.hasher.clone(), shard, shards);
-        let mut saved = self.unload();
+        let mut saved = self.unload_hot();
         let mut old = std::mem::replace(self, next);
         (self.sequence, self.moment, self.type_errors) = (old.sequence, old.moment, old.type_errors.clone());
         let without_key = old.without_key();
@@ -216,19 +229,53 @@ impl Engine {
                 self.counters.without_key[*number as usize] += count;
             }
         }
+        for (old_number, number) in (0..).zip(&numbers) {
+            if let Some(number) = number {
+                self.costs.set(*number, old.costs.of(old_number));
+            }
+        }
         for key in &mut saved {
             key.pattern = numbers.get(key.pattern as usize).copied().flatten().unwrap_or(u32::MAX);
         }
         let fields = &old.set.schema().fields;
         let were = self.set.schema().fields.iter();
         let were = were.map(|field| fields.iter().position(|other| other == field).unwrap_or(usize::MAX));
-        self.load_by(Loader::of_slots(were.collect()), &saved)
+        let were: Vec<usize> = were.collect();
+        let loader = || Loader::of_slots(were.clone());
+        self.load_by(loader(), &saved).and(self.load_renumbered(old.cold, &numbers, loader))
     }
 
     /// Takes events in their merged order. All deadlines up to the last one's time have passed afterwards.
     pub fn process(&mut self, batch: &Batch, sink: &mut impl MatchSink) {
         // Once a batch: all shards count references to it in one place.
         let set = Arc::clone(&self.set);
+        let number = match self.warms() {
+            true => self.process_warmed(&set, batch, sink),
+            false => self.process_each(&set, batch, sink),
+        };
+        self.sequence += number;
+        if let Some((index, rows)) = batch.runs.last() {
+            self.advance(batch.blocks[*index as usize].heads[rows.end as usize - 1].time, sink);
+        }
+        self.keep_to_budget();
+    }
+
+    /// Takes the events of a batch one by one; how many there were.
+    fn process_each(&mut self, set: &PatternSet, batch: &Batch, sink: &mut impl MatchSink) -> u64 {
+        let mut next = self.sequence;
+        for (index, rows) in &batch.runs {
+            let block = &batch.blocks[*index as usize];
+            for_each_concern(block, rows, |row| {
+                let sequence = next + u64::from(row - rows.start);
+                self.event(set, (block, row), sequence, hashes_of(block, row), sink);
+            });
+            next += u64::from(rows.end - rows.start);
+        }
+        next - self.sequence
+    }
+
+    /// The same where some are looked at together before they are taken.
+    fn process_warmed(&mut self, set: &PatternSet, batch: &Batch, sink: &mut impl MatchSink) -> u64 {
         let mut passed = std::mem::take(&mut self.passed);
         passed.clear();
         let mut number = 0_u64;
@@ -241,31 +288,72 @@ impl Engine {
         }
         for some in passed.chunks(WARMED) {
             let event = |&(_, index, row): &(u64, u32, u32)| {
-                let (block, row) = (&*batch.blocks[index as usize], row as usize);
-                (block.row(row), block.key_hashes.get(row * block.key_width..).unwrap_or_default())
+                let block = &*batch.blocks[index as usize];
+                (block.row(row as usize), hashes_of(block, row))
             };
-            let warmed = self.warm(&set, some.iter().map(event));
-            for (place, passed) in some.iter().enumerate() {
-                let (row, hashes) = event(passed);
-                let hashes = warmed.get(place).map_or(hashes, std::slice::from_ref);
-                self.event(&set, row, self.sequence + passed.0, hashes, sink);
+            let warmed = self.warm(set, some.iter().map(event));
+            for (place, passed @ &(number, index, row)) in some.iter().enumerate() {
+                let hashes = warmed.get(place).map_or(event(passed).1, std::slice::from_ref);
+                let block = &batch.blocks[index as usize];
+                self.event(set, (block, row), self.sequence + number, hashes, sink);
             }
         }
         self.passed = passed;
-        self.sequence += number;
-        if let Some((index, rows)) = batch.runs.last() {
-            self.advance(batch.blocks[*index as usize].heads[rows.end as usize - 1].time, sink);
-        }
+        number
     }
 
     /// Takes that all events up to a time have come: every deadline up to then passes.
     pub fn reach(&mut self, time: Timestamp, sink: &mut impl MatchSink) {
         self.advance(time, sink);
+        self.keep_to_budget();
     }
 
     /// Takes the end of all inputs: time is without end, and every deadline passes.
     pub fn finish(&mut self, sink: &mut impl MatchSink) {
         self.advance(Timestamp::MAX, sink);
+    }
+
+    /// Does something with a clock at hand, that tells how long patterns take.
+    pub fn timed<T>(&mut self, clock: Clock, with: impl FnOnce(&mut Engine) -> T) -> T {
+        self.costs.time(Some(clock));
+        let begun = clock();
+        let done = with(self);
+        self.costs.took(clock().saturating_sub(begun));
+        self.costs.time(None);
+        done
+    }
+
+    /// How many nanoseconds were timed, whatever they were for.
+    pub fn timed_nanos(&self) -> u64 {
+        self.costs.total()
+    }
+
+    /// What a pattern has cost in this shard.
+    pub fn cost_of(&self, pattern: u32) -> Cost {
+        self.costs.of(pattern)
+    }
+
+    /// The patterns that it runs.
+    pub(super) fn set(&self) -> &PatternSet {
+        &self.set
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(super) fn hasher(&self) -> &KeyHasher {
+        &self.hasher
+    }
+
+    /// The states of a pattern.
+    pub(super) fn table(&self, pattern: u32) -> &Table {
+        &self.tables[self.set.patterns[pattern as usize].shape as usize]
+    }
+
+    /// The keys of a pattern, to be looked at.
+    pub(super) fn inspected(&self, pattern: u32) -> &dyn Inspect {
+        self.runners[pattern as usize].inspected()
     }
 
     /// What was counted so far.
@@ -288,16 +376,17 @@ impl Engine {
 
     /// In how many keys a pattern holds something.
     pub fn keys_of(&self, pattern: u32) -> usize {
-        self.runners.get(pattern as usize).map_or(0, Matcher::keys)
+        self.runners.get(pattern as usize).map_or(0, Matcher::keys) + self.cold.keys(pattern)
     }
 
-    /// What is held now: keys, partial matches' steps, and kept events.
+    /// What is held now: keys; and in memory partial matches' steps, and kept events.
     pub fn held(&self) -> (usize, usize, usize) {
         let steps = self.store.nodes.len() + self.runners.iter().map(Matcher::steps).sum::<usize>();
-        (self.runners.iter().map(Matcher::keys).sum(), steps, self.store.events())
+        let keys = self.runners.iter().map(Matcher::keys).sum::<usize>() + self.cold_keys();
+        (keys, steps, self.store.events())
     }
 
-    /// How many partial matches there are now, over all patterns and keys.
+    /// How many partial matches there are in memory now, over all patterns and keys.
     pub fn partial_matches(&self) -> usize {
         self.runners.iter().map(|runner| runner.partial_matches(&self.store)).sum()
     }
@@ -305,6 +394,11 @@ impl Engine {
     /// Encodes the state of every key, one by one, and drops it. What is not kept by key stays: how far time has come,
     /// and what was counted.
     pub fn unload(&mut self) -> Vec<SavedKey> {
+        self.load_all();
+        self.unload_hot()
+    }
+
+    fn unload_hot(&mut self) -> Vec<SavedKey> {
         let mut saved = Vec::new();
         for (pattern, runner) in (0..).zip(&mut self.runners) {
             let table = &self.tables[self.set.patterns[pattern as usize].shape as usize];
@@ -320,7 +414,7 @@ impl Engine {
         self.load_by(Loader::default(), keys)
     }
 
-    fn load_by(&mut self, mut loader: Loader, keys: &[SavedKey]) -> Result<(), Damaged> {
+    pub(super) fn load_by(&mut self, mut loader: Loader, keys: &[SavedKey]) -> Result<(), Damaged> {
         let mut result = Ok(());
         for SavedKey { pattern, bytes } in keys {
             let loaded = match self.runners.get_mut(*pattern as usize) {
@@ -345,8 +439,18 @@ impl Engine {
     /// pattern that was removed nothing is told, as all of it is gone. After [`Engine::renumber`], and after
     /// [`Engine::unload`], all are needed.
     pub fn changes(&mut self, all: bool, mut take: impl FnMut(KeyState<'_>)) {
+        if self.cold.is_lost() {
+            return;
+        }
         let mut name = Vec::new();
         for (pattern, runner) in (0..).zip(&mut self.runners) {
+            if self.cold.has(pattern)
+                && !self.cold.give(pattern, runner.changes_mut(), all, &mut |key, state| {
+                    take(KeyState { pattern, key, state: Some(state) });
+                })
+            {
+                return;
+            }
             let compiled = &self.set.patterns[pattern as usize];
             let mut giver = Giver {
                 slots: &self.set.schema().keys[compiled.key],
@@ -392,6 +496,7 @@ impl Engine {
         let restoring = Restoring { set: &self.set, hasher: &self.hasher, table, given };
         let runner = &mut self.runners[pattern as usize];
         runner.load(state, &mut self.loader, restoring, &mut self.deadlines, &mut self.store)?;
+        self.note_restored();
         Ok(true)
     }
 
@@ -437,6 +542,14 @@ impl Engine {
         self.loader = Loader::of_progress(progress, &self.set);
     }
 
+    /// Whether there is so much to look at that `warm` pays.
+    fn warms(&self) -> bool {
+        match &*self.runners {
+            [only] => only.keys() >= MANY_KEYS,
+            many => many.len() >= MANY_PATTERNS,
+        }
+    }
+
     /// Looks at what the keys of some events hold, step by step for all of them: where there are so many keys that each
     /// step misses the caches, the misses of several events are waited for together. The keys' hashes, if it did.
     fn warm<'a>(
@@ -450,12 +563,12 @@ impl Engine {
             KeyHash::new(&self.hasher, slots, known.first().copied().unwrap_or(0)).get(&row)
         };
         match &*self.runners {
-            [only] if only.keys() >= MANY_KEYS => {
+            [only] => {
                 let hashes: SmallVec<_> = events.map(hash).collect();
                 self.store.warm(hashes.iter().filter_map(|&hash| only.first_of(hash)).collect());
                 hashes
             }
-            many if many.len() >= MANY_PATTERNS => {
+            many => {
                 let events: SmallVec<[_; WARMED]> = events.collect();
                 let routes: SmallVec<[Option<&Route>; WARMED]> =
                     events.iter().map(|(row, _)| set.routes.of(row.head.kind).next()).collect();
@@ -472,7 +585,6 @@ impl Engine {
                 self.store.warm(numbers.iter().zip(&hashes).filter_map(key).collect());
                 hashes
             }
-            _ => SmallVec::new(),
         }
     }
 
@@ -491,20 +603,52 @@ impl Engine {
         self.store.warm(hashes.iter().filter_map(key).collect());
     }
 
+    /// Looks whether an event changes nothing, as most do: the only pattern that it concerns begins no partial match with
+    /// it, and its key holds none. None then, else the hash of its key, 0 where it is not known.
+    #[inline]
+    fn look(&self, set: &PatternSet, row: &Row<'_>, conditions: u64, hashes: &[u64]) -> Option<u64> {
+        let route = set.routes.at(row.head.kind, 0)?;
+        let &[number] = route.patterns.as_slice() else { return Some(0) };
+        let pattern = &set.patterns[number as usize];
+        if !self.tables[pattern.shape as usize].begins_nothing(conditions, pattern.iterative) {
+            return Some(0);
+        }
+        let known = hashes.get(route.key).copied().filter(|&hash| hash != 0);
+        let hash = known.unwrap_or_else(|| self.hasher.hash(row, &set.schema().keys[route.key]));
+        // An event without a key is counted.
+        let may_hold = self.runners[number as usize].may_hold(hash) || self.cold.has(number);
+        (hash == 0 || may_hold).then_some(hash)
+    }
+
     #[inline]
     fn event(
         &mut self,
         set: &PatternSet,
-        row: Row<'_>,
+        block: (&Arc<Block>, u32),
         sequence: u64,
         hashes: &[u64],
         sink: &mut impl MatchSink,
     ) {
+        let row = block.0.row(block.1 as usize);
         self.advance(row.head.time, sink);
+        if self.cold.is_lost() {
+            return;
+        }
         self.moment += 1;
+        let asked = Asked::of(block.0, block.1);
+        let mut known = 0;
+        if let Some(conditions) = asked.conditions() {
+            match self.look(set, &row, conditions, hashes) {
+                Some(hash) => known = hash,
+                None => return,
+            }
+        }
         let (kept, moment) = (Cell::new(NONE), self.moment);
-        let event = Current { set, row: &row, sequence, kept, type_errors: &self.type_errors, moment };
-        for route in set.routes.of(row.head.kind) {
+        let type_errors = &self.type_errors;
+        let event = Current { set, row: &row, block, asked, sequence, kept, type_errors, moment };
+        let mut place = 0;
+        while let Some(route) = set.routes.at(row.head.kind, place) {
+            place += 1;
             if !route.reads(row.head.position.stream) {
                 continue;
             }
@@ -513,7 +657,8 @@ impl Engine {
                 self.without_key[route.number as usize] += u64::from(self.shard == 0);
                 continue;
             }
-            let key = KeyHash::new(&self.hasher, slots, hashes.get(route.key).copied().unwrap_or(0));
+            let hash = hashes.get(route.key).copied().unwrap_or_else(|| std::mem::take(&mut known));
+            let key = KeyHash::new(&self.hasher, slots, hash);
             if self.shards > 1 && !slots.is_empty() && (key.get(&row) >> 32) % self.shards != self.shard {
                 continue;
             }
@@ -533,11 +678,27 @@ impl Engine {
                 if !self.kept.blocked.is_empty() && self.is_blocked(pattern, &row, slots) {
                     continue;
                 }
+                if self.cold.has(number) {
+                    let mut into = Warm {
+                        set,
+                        hasher: &self.hasher,
+                        tables: &mut self.tables,
+                        runners: &mut self.runners,
+                        deadlines: &mut self.deadlines,
+                        store: &mut self.store,
+                    };
+                    if !self.cold.load_for(&event, &key, number, &mut self.scratch.truths, &mut into) {
+                        return;
+                    }
+                }
                 let runner = &mut self.runners[number as usize];
                 let shape = pattern.shape as usize;
                 let table = &mut self.tables[shape];
                 let (scratch, store) = (&mut self.scratch, &mut self.store);
-                if runner.event(&event, &key, table, scratch, store, &mut self.found) {
+                self.costs.event(number);
+                let opens = runner.event(&event, &key, table, scratch, store, &mut self.found);
+                self.costs.end(number);
+                if opens {
                     let window = set.patterns[number as usize].window;
                     self.deadlines.push(window, number, event.kept.get(), row.head.time, sequence);
                 }
@@ -571,12 +732,17 @@ impl Engine {
     /// Closes what deadlines up to `to` close, one time after the other.
     #[inline]
     fn advance(&mut self, to: Timestamp, sink: &mut impl MatchSink) {
-        if self.deadlines.may_be_due(to) {
+        if self.cold.is_due(to) {
+            self.pass_loading(to, sink);
+        } else if self.deadlines.may_be_due(to) {
             self.pass_deadlines(to, sink);
         }
     }
 
-    fn pass_deadlines(&mut self, to: Timestamp, sink: &mut impl MatchSink) {
+    pub(super) fn pass_deadlines(&mut self, to: Timestamp, sink: &mut impl MatchSink) {
+        if self.cold.is_lost() {
+            return;
+        }
         let set = Arc::clone(&self.set);
         while let Some(at) = self.deadlines.next(to, &self.store) {
             self.moment += 1;
@@ -594,7 +760,9 @@ impl Engine {
                 self.warmed_closings -= 1;
                 let table = &self.tables[pattern.shape as usize];
                 let (scratch, store) = (&mut self.scratch, &mut self.store);
+                self.costs.begin();
                 self.runners[number as usize].close(&closing, begun, table, scratch, store, &mut self.found);
+                self.costs.end(number);
             }
             for number in self.scratch.closed.drain(..) {
                 self.runners[number as usize].release(&mut self.store);
@@ -617,6 +785,8 @@ impl Engine {
                 Kind::Match => &mut self.counters.matches,
                 Kind::Timeout => &mut self.counters.timeouts,
             };
+            let before = *count;
+            self.costs.begin();
             let mut give = |path: &[(u32, u32)]| {
                 let position = match event {
                     Some((row, _)) => row.head.position,
@@ -656,6 +826,8 @@ impl Engine {
                 }
                 _ => give(&self.sorter.paths[item.from..item.to]),
             }
+            self.costs.end(number);
+            self.costs.found(number, kind, *count - before);
         }
         for found in self.found.drain(..) {
             self.store.release(found.node);
@@ -670,6 +842,12 @@ fn passes(completed: &mut (u32, u64), number: u32, most: u64) -> bool {
     }
     completed.1 += 1;
     completed.1 <= most
+}
+
+/// The hashes of an event's keys, where they are known.
+#[inline]
+fn hashes_of(block: &Block, row: u32) -> &[u64] {
+    block.key_hashes.get(row as usize * block.key_width..).unwrap_or_default()
 }
 
 /// Calls `with` for those of a block's rows that may concern some pattern.

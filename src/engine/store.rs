@@ -1,14 +1,18 @@
 //! What partial matches are made of: events that were accepted, kept once per shard, and the steps of their paths,
 //! shared by all paths that begin alike. Both are counted references; what nobody refers to is gone at once.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 use super::carried::Carried;
+use super::kept::KeptRow;
 use super::key_state::{Group, KeyState, Waiting};
-use super::page::KeptRow;
+use super::page::PackedRow;
 use super::payload::{Payloads, Place};
+use super::recent::{At, Recent, RecentRow};
 use super::slab::Slab;
-use crate::event::{Fields, Head, Position, Row, Timestamp, TypeId};
+use crate::event::{Block, Fields, Head, Position, Row, Timestamp, TypeId};
 
 /// No step, no group: the beginning of every path, the end of every list.
 pub(crate) const NONE: u32 = u32::MAX;
@@ -57,6 +61,7 @@ struct Link {
 #[derive(Debug, Default)]
 pub(crate) struct Store {
     events: Slab<Kept>,
+    recent: Recent,
     payloads: Payloads,
     pub(crate) nodes: Slab<Node>,
     carried: Slab<Link>,
@@ -67,7 +72,11 @@ pub(crate) struct Store {
 impl Store {
     /// Keeps so many fields of each event from now on: the first ones of the schema.
     pub(crate) fn set_fields(&mut self, fields: usize) {
-        self.payloads.set_width(fields);
+        if fields != self.recent.width() {
+            while self.let_go() {}
+            self.payloads.set_width(fields);
+            self.recent.set_width(fields);
+        }
     }
 
     /// How many events are kept.
@@ -75,19 +84,61 @@ impl Store {
         self.events.len()
     }
 
-    /// Keeps an event, with one reference: that of whoever takes it now.
+    /// Keeps an event of a block, with one reference: that of whoever takes it now.
+    pub(crate) fn keep_of(&mut self, block: &Arc<Block>, row: u32, sequence: u64) -> u32 {
+        let seat = match self.recent.seat(block) {
+            Some(seat) => seat,
+            None if !Recent::may_hold(block) => return self.keep(&block.row(row as usize), sequence),
+            None => self.hold_block(block),
+        };
+        let place = Place::default();
+        let event = self.events.insert(Kept { place, sequence: sequence as u16, references: 1 });
+        let place = match self.recent.add(seat, row, event, sequence) {
+            Some(at) => at.into(),
+            None => self.pack(&block.row(row as usize), sequence),
+        };
+        self.events[event].place = place;
+        event
+    }
+
+    /// Keeps an event of no block.
     pub(crate) fn keep(&mut self, row: &Row<'_>, sequence: u64) -> u32 {
+        let place = self.pack(row, sequence);
+        self.events.insert(Kept { place, sequence: sequence as u16, references: 1 })
+    }
+
+    #[cold]
+    fn hold_block(&mut self, block: &Arc<Block>) -> usize {
+        while !self.recent.has_room(block) && self.let_go() {}
+        self.recent.hold(block)
+    }
+
+    /// Lets the oldest block go, if there is one: what is still kept of it is packed.
+    fn let_go(&mut self) -> bool {
+        let Some((seat, held)) = self.recent.oldest() else { return false };
+        for (number, entry) in held.entries.iter().enumerate() {
+            let here = Place::from(At { seat: seat as u16, entry: number as u16 });
+            let is_here = |kept: &Kept| kept.references > 0 && kept.place == here;
+            if self.events.get(entry.event).is_some_and(is_here) {
+                let RecentRow { row, sequence } = held.row(number, self.recent.width());
+                self.events[entry.event].place = self.pack(&row, sequence);
+            }
+        }
+        true
+    }
+
+    fn pack(&mut self, row: &Row<'_>, sequence: u64) -> Place {
         if self.payloads.is_sparse() {
             self.move_together();
         }
-        let place = self.payloads.add(row, sequence);
-        self.events.insert(Kept { place, sequence: sequence as u16, references: 1 })
+        self.payloads.add(row, sequence)
     }
 
     #[cold]
     fn move_together(&mut self) {
         let mut payloads = self.payloads.emptied();
-        for kept in self.events.iter_mut().filter(|kept| kept.references > 0) {
+        let packed = |kept: &&mut Kept| kept.references > 0 && kept.place.recent().is_none();
+        for kept in self.events.iter_mut().filter(packed) {
             let row = self.payloads.get(kept.place);
             let raw = 0..row.object_len() as u32;
             let head = Head { time: row.time(), position: row.position(), kind: TypeId::NONE, raw };
@@ -97,6 +148,25 @@ impl Store {
             kept.place = payloads.add(&whole, row.sequence());
         }
         self.payloads = payloads;
+    }
+
+    /// About how many bytes it takes, and how many of them if all events lay together.
+    pub(crate) fn bytes(&self) -> (usize, usize) {
+        let slabs = self.events.len() * size_of::<Kept>()
+            + self.nodes.len() * size_of::<Node>()
+            + self.carried.len() * size_of::<Link>()
+            + self.groups.len() * size_of::<Group>()
+            + self.waiting.len() * 2 * size_of::<Waiting>();
+        let (used, alive) = self.payloads.bytes();
+        (slabs + used, slabs + alive)
+    }
+
+    /// Lets events lie together, where there is much room between them.
+    pub(crate) fn gather(&mut self) {
+        let (used, alive) = self.payloads.bytes();
+        if used > alive + alive / 4 {
+            self.move_together();
+        }
     }
 
     /// A path that goes one step further, with one reference.
@@ -184,7 +254,9 @@ impl Store {
         kept.references -= 1;
         if kept.references == 0 {
             let kept = self.events.remove(event);
-            self.payloads.remove(kept.place);
+            if kept.place.recent().is_none() {
+                self.payloads.remove(kept.place);
+            }
         }
     }
 
@@ -211,20 +283,41 @@ impl Store {
         });
         let kept = at.iter().filter_map(|&at| self.events.get(at));
         let places: SmallVec<[Place; 16]> = kept.map(|kept| kept.place).collect();
-        let touched: u64 = places.iter().map(|&place| self.payloads.touch(place)).sum();
+        let packed = places.iter().filter(|place| place.recent().is_none());
+        let touched: u64 = packed.map(|&place| self.payloads.touch(place)).sum();
         std::hint::black_box(touched);
     }
 
     /// A kept event.
     #[inline]
     pub(crate) fn row(&self, event: u32) -> KeptRow<'_> {
-        self.payloads.get(self.events[event].place)
+        let place = self.events[event].place;
+        match place.recent() {
+            Some(at) => KeptRow::Recent(self.recent.get(at)),
+            None => KeptRow::Packed(self.payloads.get(place)),
+        }
+    }
+
+    /// A kept event as it is packed, or would be.
+    pub(crate) fn with_packed<T>(&self, event: u32, with: impl FnOnce(&PackedRow<'_>) -> T) -> T {
+        match self.row(event) {
+            KeptRow::Recent(RecentRow { row, sequence }) => self.payloads.with_packed(&row, sequence, with),
+            KeptRow::Packed(row) => with(&row),
+        }
     }
 
     /// The time of a kept event.
     #[inline]
     pub(crate) fn time(&self, event: u32) -> Timestamp {
-        self.row(event).time()
+        self.time_of(self.events[event].place)
+    }
+
+    #[inline]
+    fn time_of(&self, place: Place) -> Timestamp {
+        match place.recent() {
+            Some(at) => self.recent.time(at),
+            None => self.payloads.get(place).time(),
+        }
     }
 
     /// Where a kept event stands in its source.
@@ -236,16 +329,23 @@ impl Store {
     /// The sequence number of a kept event.
     #[inline]
     pub(crate) fn sequence(&self, event: u32) -> u64 {
-        self.row(event).sequence()
+        self.sequence_of(self.events[event].place)
+    }
+
+    #[inline]
+    fn sequence_of(&self, place: Place) -> u64 {
+        match place.recent() {
+            Some(at) => self.recent.sequence(at),
+            None => self.payloads.get(place).sequence(),
+        }
     }
 
     /// The time of a kept event if it is still the one with this sequence number (its lowest bits).
     #[inline]
     pub(crate) fn time_if_kept(&self, event: u32, sequence: u32) -> Option<Timestamp> {
         let is_it = |kept: &&Kept| kept.references > 0 && kept.sequence == sequence as u16;
-        let kept = self.events.get(event).filter(is_it)?;
-        let row = self.payloads.get(kept.place);
-        (row.sequence() as u32 == sequence).then(|| row.time())
+        let place = self.events.get(event).filter(is_it)?.place;
+        (self.sequence_of(place) as u32 == sequence).then(|| self.time_of(place))
     }
 }
 

@@ -35,7 +35,7 @@ pub(crate) struct Thread {
 }
 
 /// The thread before the first event stands at no position.
-const BEGINNING: PositionId = PositionId::MAX;
+pub(crate) const BEGINNING: PositionId = PositionId::MAX;
 
 #[derive(Debug)]
 pub(crate) struct State {
@@ -161,6 +161,15 @@ impl Table {
     #[inline]
     pub(crate) fn is_narrow(&self) -> bool {
         self.atoms <= NARROW
+    }
+
+    /// Whether it is known that no partial match begins where these conditions may be true, of which some depend on the
+    /// partial match.
+    #[inline]
+    pub(crate) fn begins_nothing(&self, conditions: u64, iterative: u64) -> bool {
+        let truths = conditions & self.states[START as usize].mask;
+        let place = (START as usize) << self.atoms | truths as usize;
+        self.is_narrow() && truths & iterative == 0 && self.narrow.get(place) == Some(&NOTHING)
     }
 
     /// The cell of a state of a narrow table: a bit for each condition of the pattern says which are true.

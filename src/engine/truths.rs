@@ -2,20 +2,26 @@
 //! up.
 
 use std::cell::Cell;
+use std::sync::Arc;
 
 use super::condition::Condition;
+use super::gate::Asked;
 use super::path::{Iterative, Unary};
 use super::set::{AtomId, Compiled, PatternSet, Shape};
 use super::store::{NONE, Store};
 use super::table::{Bits, StateId, Table};
-use crate::event::Row;
 use crate::event::key::KeyHasher;
+use crate::event::{Block, Row};
 use crate::pattern::eval;
 
 /// What is known of the event being taken, for all patterns.
 pub(crate) struct Current<'a> {
     pub(crate) set: &'a PatternSet,
     pub(crate) row: &'a Row<'a>,
+    /// The block that it is in, and its number there.
+    pub(crate) block: (&'a Arc<Block>, u32),
+    /// What is known of the conditions of the only pattern that it concerns.
+    pub(crate) asked: Asked,
     /// Its number in the merged order.
     pub(crate) sequence: u64,
     /// Its number in the store, once some path has it.
@@ -34,7 +40,8 @@ impl<'a> Current<'a> {
     #[inline]
     pub(crate) fn keep(&self, store: &mut Store) -> u32 {
         if self.kept.get() == NONE {
-            self.kept.set(store.keep(self.row, self.sequence));
+            let (block, number) = self.block;
+            self.kept.set(store.keep_of(block, number, self.sequence));
         }
         self.kept.get()
     }
@@ -130,10 +137,11 @@ impl Truths {
     /// Asks all conditions of a pattern; whether any is or may be true.
     #[inline]
     pub(crate) fn ask(&mut self, event: &Current<'_>, pattern: &Compiled) -> bool {
-        if pattern.atoms.len() > 64 {
-            return self.ask_many(event, pattern);
-        }
-        let (yes, depends) = self.word(event, &pattern.atoms);
+        let (yes, depends) = match event.asked.conditions() {
+            Some(conditions) => (conditions & !pattern.iterative, conditions & pattern.iterative),
+            None if pattern.atoms.len() > 64 => return self.ask_many(event, pattern),
+            None => self.word(event, &pattern.atoms),
+        };
         (self.yes[0], self.depends[0]) = (yes, depends);
         yes | depends != 0
     }

@@ -89,6 +89,9 @@ pub struct Block {
     pub key_width: usize,
     /// A bit for each event, in words of 64: whether it may concern some pattern. None where nobody has asked yet.
     pub concerns: Option<Vec<u64>>,
+    /// A byte for each event, once it was prepared: what is known of the conditions of the only pattern that its type
+    /// concerns.
+    pub truths: Vec<u8>,
     /// With which set of patterns it was prepared, where sets change as events pass.
     pub epoch: u64,
 }
@@ -156,8 +159,10 @@ impl<'a> Fields<'a> for Row<'a> {
     #[inline]
     fn bytes(&self, slot: Slot) -> &'a [u8] {
         match slot {
-            Slot::Str { at, len } | Slot::Json { at, len } => part(self.text, at, len).as_bytes(),
-            Slot::Unescaped { at, len } => part(self.unescaped, at, len).as_bytes(),
+            Slot::Str { at, len } | Slot::Json { at, len } => {
+                &self.text.as_bytes()[at as usize..][..len as usize]
+            }
+            Slot::Unescaped { at, len } => &self.unescaped.as_bytes()[at as usize..][..len as usize],
             _ => &[],
         }
     }

@@ -173,6 +173,24 @@ impl Ingest {
         self.partitions[partition].watermark()
     }
 
+    /// The partition that the others wait for, its watermark being the lowest; none where none counts.
+    pub fn holder(&self) -> Option<usize> {
+        let counts = |&index: &usize| !self.partitions[index].ended && !self.partitions[index].idle;
+        (0..self.partitions.len()).filter(counts).min_by_key(|&index| self.partitions[index].watermark())
+    }
+
+    /// How many events of a partition came late.
+    pub fn late_of(&self, partition: usize) -> u64 {
+        self.partitions[partition].late
+    }
+
+    /// The out-of-orderness bound that would have kept such a share of a partition's events, rounded up by an eighth at
+    /// most; none where none came.
+    pub fn bound_for(&self, partition: usize, share: f64) -> Option<TimeSpan> {
+        let partition = &self.partitions[partition];
+        partition.lateness.bound_for(share, partition.events)
+    }
+
     /// Events and rejected lines that wait.
     pub fn waiting(&self) -> usize {
         self.waiting

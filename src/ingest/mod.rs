@@ -14,6 +14,7 @@
 //! by one.
 
 mod blocks;
+mod lateness;
 mod merge;
 mod partition;
 mod rejected;

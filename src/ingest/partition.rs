@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::blocks::{BlockNumber, Blocks, Span};
 use serde::{Deserialize, Serialize};
 
+use super::lateness::Lateness;
 use super::merge::PartitionSettings;
 use super::rejected::{Rejected, RejectedKind};
 use super::stragglers::{Entry, Stragglers};
@@ -43,6 +44,10 @@ pub(super) struct Partition {
     stragglers: Stragglers,
     /// Late events and dead letters; their order is the order in which they came.
     pub(super) rejected: VecDeque<Rejected>,
+    /// Events that came, those that came late, and how far behind those came that were not in order.
+    pub(super) events: u64,
+    pub(super) late: u64,
+    pub(super) lateness: Lateness,
 }
 
 /// Lines before `below` have been seen before: of them, events up to `taken` have been taken.
@@ -96,6 +101,9 @@ impl Partition {
             in_order: VecDeque::new(),
             stragglers: Stragglers::default(),
             rejected: VecDeque::new(),
+            events: 0,
+            late: 0,
+            lateness: Lateness::default(),
         }
     }
 
@@ -175,7 +183,10 @@ impl Partition {
         self.next = from + lines;
         self.pass(self.next);
         let is_late = |rejected: &&Rejected| matches!(rejected.kind, RejectedKind::Late { .. });
-        (taken, self.rejected.range(rejected..).filter(is_late).count())
+        let late = self.rejected.range(rejected..).filter(is_late).count();
+        self.events += all as u64;
+        self.late += late as u64;
+        (taken, late)
     }
 
     /// The next offset in a stretch that ends at `end` at which something else than an event stands or begins to hold.
@@ -238,6 +249,9 @@ impl Partition {
             stragglers.reserve(end - row);
             while row < end && (heads[row].time < highest || heads[row].time > limit) {
                 let head = &heads[row];
+                if head.time < highest {
+                    self.lateness.add(highest.0.abs_diff(head.time.0));
+                }
                 if head.time > limit {
                     let (reason, offset) = (Reason::Ahead(limit), head.position.offset);
                     let raw = block.row(row).raw().into();

@@ -13,12 +13,18 @@ pub struct Backward {
     /// The records of the stretch that was read last, oldest first.
     stretch: Vec<Record>,
     is_done: bool,
+    with_bodies: bool,
 }
 
 impl Backward {
     pub(super) fn new(tail: Tail, before: u64) -> Backward {
         let before = before.min(tail.next());
-        Backward { tail, before, stretch: Vec::new(), is_done: false }
+        Backward { tail, before, stretch: Vec::new(), is_done: false, with_bodies: true }
+    }
+
+    /// The same with empty bodies, which are not unpacked then: for whoever wants only what stands in `meta`.
+    pub fn without_bodies(self) -> Backward {
+        Backward { with_bodies: false, ..self }
     }
 
     /// Reads the stretch that ends at `before`.
@@ -46,7 +52,8 @@ impl Backward {
             }
             let (payload, mut at, mut number) = (frames.payload(&frame.payload), 0, frame.header.first);
             for _ in 0..frame.header.records {
-                let (record, end) = frame::record(payload, at, number).map_err(|error| {
+                let read = if self.with_bodies { frame::record } else { frame::record_without_body };
+                let (record, end) = read(payload, at, number).map_err(|error| {
                     JournalError::damaged(frames.path(), frame.offset, "records", error.to_string())
                 })?;
                 (at, number) = (end, record.next());

@@ -110,9 +110,13 @@ impl Submitter {
         sent
     }
 
-    /// Runs something on the writer's thread, between two commits: pruning, or adding a journal. Waits while the queue is full.
+    /// Runs something on the writer's thread, between two commits: pruning, or adding a journal. It does not wait: where
+    /// the queue is full, it is refused.
     pub fn with(&self, run: impl FnOnce(&mut Vec<Journal>) + Send + 'static) -> Result<(), Refused> {
-        self.requests.send(Request::With(Box::new(run))).map_err(|_| Refused::Stopped)
+        self.requests.try_send(Request::With(Box::new(run))).map_err(|error| match error {
+            TrySendError::Full(_) => Refused::Full,
+            TrySendError::Disconnected(_) => Refused::Stopped,
+        })
     }
 
     /// How many bytes wait to be written.

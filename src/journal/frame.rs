@@ -180,10 +180,21 @@ fn parts(payload: &[u8], at: usize) -> Option<Parts<'_>> {
     Some(Parts { count, meta, stored, body_bytes, end })
 }
 
+/// What a payload that ends too early is.
+fn cut_short() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a record that ends beyond its frame")
+}
+
+/// The same as [`record`] with an empty body, which is not unpacked.
+pub(super) fn record_without_body(payload: &[u8], at: usize, first: u64) -> io::Result<(Record, usize)> {
+    let parts = parts(payload, at).ok_or_else(cut_short)?;
+    Ok((Record { first, count: parts.count, meta: parts.meta.to_vec(), body: Vec::new() }, parts.end))
+}
+
 /// The record at `at` in a payload, whose first number is `first`, and where the next one begins.
 pub(super) fn record(payload: &[u8], at: usize, first: u64) -> io::Result<(Record, usize)> {
     let invalid = |what| io::Error::new(io::ErrorKind::InvalidData, what);
-    let parts = parts(payload, at).ok_or_else(|| invalid("a record that ends beyond its frame"))?;
+    let parts = parts(payload, at).ok_or_else(cut_short)?;
     let body = if parts.stored.len() == parts.body_bytes {
         parts.stored.to_vec()
     } else {

@@ -74,4 +74,5 @@ codes! {
     REPEATED = "W504", "something listed twice";
     SKIP_TO_NEGATION = "W505", "`skip to` a negation, which never has an event";
     KINDS_DIFFER = "W506", "a value of a kind that makes its comparison or condition null whatever the event is";
+    OWN_STAGE_READ = "W507", "a condition of a stage that takes one event and reads earlier ones of itself: it has none";
 }

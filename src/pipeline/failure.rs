@@ -23,12 +23,16 @@ pub enum Failure {
     Decision(Arc<JournalError>),
     /// The checkpoints could not be used.
     State(state::Error),
+    /// Of the named stream, the events before this offset are not kept any more, and nothing else says what came of them.
+    NoCheckpoint(String, u64),
     /// A key of the numbered checkpoint could not be taken.
     Key(u64, Damaged),
     /// An entry of the control log, by its number, that says nothing known; why.
     ControlEntry(u64, String),
     /// An export does not fit, by its name; why.
     Export(String, String),
+    /// Keys that lay outside of memory could not be read again; why.
+    Lost(String),
     /// A thread panicked: a defect.
     Panicked,
 }
@@ -60,12 +64,20 @@ impl fmt::Display for Failure {
             Failure::Decision(error) => write!(f, "the control log: {error}"),
             Failure::Journal(what, error) => write!(f, "{what}: {error}"),
             Failure::State(error) => error.fmt(f),
+            Failure::NoCheckpoint(stream, first) => write!(
+                f,
+                "the events of `{stream}` before offset {first} are not kept any more, and no whole checkpoint says what came of them (the lines above say what is wrong with each): restore a backup, or move the data directory away to begin anew"
+            ),
             Failure::Key(number, error) => write!(f, "a key of checkpoint {number} cannot be taken: {error}"),
             Failure::ControlEntry(number, why) => write!(
                 f,
                 "entry {number} of the control log says nothing that this version knows: {why} (it was written by a newer one, or changed by hand)"
             ),
             Failure::Export(name, why) => write!(f, "`{name}`: {why}"),
+            Failure::Lost(why) => write!(
+                f,
+                "keys that had no room in memory cannot be read again: {why} (nothing is lost: start again, and look at the disk or leave out `data.state_memory` if it comes back)"
+            ),
             Failure::Panicked => write!(
                 f,
                 "internal error: the message above says where; the output is not complete (this is a defect of sequor: please report it)"
@@ -83,7 +95,11 @@ impl std::error::Error for Failure {
             Failure::Decision(error) => Some(&**error),
             Failure::State(error) => Some(error),
             Failure::Key(_, error) => Some(error),
-            Failure::ControlEntry(..) | Failure::Export(..) | Failure::Panicked => None,
+            Failure::NoCheckpoint(..)
+            | Failure::ControlEntry(..)
+            | Failure::Export(..)
+            | Failure::Lost(_)
+            | Failure::Panicked => None,
         }
     }
 }

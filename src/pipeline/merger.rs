@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::decision::{Budgets, Change, Decision, Entry, OldState, Properties, StreamDeclaration, What};
 use super::failure::Failure;
+use super::live::Preparation;
 use super::shard::Cut;
 use crate::engine::PatternSet;
 use crate::event::decode::{Decoded, Decoder};
@@ -37,7 +38,7 @@ pub(super) struct Merger {
     shadow: Arc<BTreeSet<(String, u64)>>,
     batch_size: usize,
     hasher: Option<KeyHasher>,
-    /// Grows with each set; a block says with which it was prepared.
+    /// Grows with each set and each declaration; a block says with which it was prepared.
     epoch: u64,
     /// The first epoch whose set reads what the present one reads.
     same_fields_since: u64,
@@ -243,15 +244,59 @@ impl Merger {
             };
             let position = Position { stream: stream as u32, partition: 0, offset: first };
             let mut decoded = at.eras[at.era].decoder.decode(std::mem::replace(&mut lines, rest), position);
-            at.next = first + decoded.lines;
-            at.counts.events += decoded.block.heads.len() as u64;
-            at.counts.dead_letters += decoded.dead.len() as u64;
-            first = at.next;
+            first += decoded.lines;
             self.prepare(&mut decoded);
-            self.ingest.push(stream, decoded)?;
+            self.push(stream, decoded, first)?;
         }
         self.enter_era(stream, first);
         Ok(())
+    }
+
+    /// Reads lines as the stream is declared at last, numbered from 0.
+    pub(super) fn decode(&mut self, stream: usize, lines: Vec<u8>) -> Decoded {
+        let position = Position { stream: stream as u32, partition: 0, offset: 0 };
+        let last = self.streams[stream].eras.last_mut();
+        let mut decoded = last.map_or_else(Decoded::default, |era| era.decoder.decode(lines, position));
+        self.prepare(&mut decoded);
+        decoded
+    }
+
+    /// Takes lines that are durable, and were decoded as [`Merger::preparation`] says, now or before other patterns came. They
+    /// come behind the last declaration of their stream: a service declares its streams before it takes lines for them.
+    pub(super) fn decoded(
+        &mut self,
+        stream: usize,
+        first: u64,
+        mut decoded: Decoded,
+    ) -> Result<(), BufferFull> {
+        self.enter_era(stream, first);
+        decoded.number_from(first);
+        let next = first + decoded.lines;
+        self.push(stream, decoded, next)
+    }
+
+    fn push(&mut self, stream: usize, decoded: Decoded, next: u64) -> Result<(), BufferFull> {
+        let at = &mut self.streams[stream];
+        at.next = next;
+        at.counts.events += decoded.block.heads.len() as u64;
+        at.counts.dead_letters += decoded.dead.len() as u64;
+        self.ingest.push(stream, decoded)
+    }
+
+    /// Says how lines are prepared: it grows with each change of patterns and each declaration.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// How lines that come next are prepared.
+    pub(super) fn preparation(&self) -> Preparation {
+        let decoder = |stream: &Stream| stream.eras.last().map(|era| era.decoder.clone());
+        Preparation {
+            epoch: self.epoch,
+            set: Arc::clone(&self.set),
+            hasher: self.hasher.clone(),
+            decoders: self.streams.iter().filter_map(decoder).collect(),
+        }
     }
 
     /// Reads the stream as it was declared for the line at an offset, which comes next.
@@ -275,6 +320,7 @@ impl Merger {
         // A declaration that no line was read by is as if it had never been; so is any that an edited log puts back.
         at.eras.truncate(at.eras.partition_point(|known| known.from < from));
         at.eras.push(era);
+        self.epoch += 1;
         if from <= at.next {
             at.era = at.eras.len() - 1;
             self.ingest.redeclare(stream, &declaration.partition(stream as u32));

@@ -5,6 +5,7 @@
 //! ([`collect`]). All channels are bounded, so a slow writer slows the reader. With one thread everything runs in the
 //! caller's. Whatever fails on any thread ends the run, with what was found before it written.
 
+pub mod backup;
 mod collect;
 pub mod decision;
 pub mod export;

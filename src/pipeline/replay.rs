@@ -156,7 +156,7 @@ impl Flow<'_> {
                 let (pieces, from_shard) = bounded(QUEUE_LEN);
                 to_shards.push(to_shard);
                 from_shards.push(from_shard);
-                shards.push(scope.spawn(move || shard::run(engine, &steps, &pieces, |_, _| {})));
+                shards.push(scope.spawn(move || shard::run(engine, &steps, &pieces, None, |_, _| {})));
             }
             // The writer's end closes this channel, whatever ends it.
             let (writes, writer_lives) = bounded::<()>(0);
@@ -177,7 +177,7 @@ impl Flow<'_> {
             );
             let fed = fed.and_then(|fed| to_shards.tell(|| Step::Finish).map(|()| fed));
             drop(to_shards);
-            let counters: Vec<_> = shards.into_iter().map(|shard| shard.join()).collect();
+            let counters: Vec<_> = shards.into_iter().map(|shard| ended(shard.join())).collect();
             // A shard or the writer that has failed is why the rest could not go on.
             match writer.join() {
                 Err(_) => return Err(Failure::Panicked),
@@ -185,10 +185,15 @@ impl Flow<'_> {
                 Ok(Ok(())) => {}
             }
             let counters: Result<Vec<Counters>, _> = counters.into_iter().collect();
-            let total = counters.map_err(|_| Failure::Panicked)?.into_iter().reduce(sum).unwrap_or_default();
+            let total = counters?.into_iter().reduce(sum).unwrap_or_default();
             Ok((fed?, total))
         })
     }
+}
+
+/// What a shard counted, if it came to its end.
+pub(super) fn ended(shard: thread::Result<Result<Counters, String>>) -> Result<Counters, Failure> {
+    shard.map_err(|_| Failure::Panicked)?.map_err(Failure::Lost)
 }
 
 pub(super) fn sum(mut total: Counters, shard: Counters) -> Counters {

@@ -10,11 +10,14 @@ use crossbeam_channel::{Receiver, Sender};
 use super::failure::Failure;
 use super::feed::Shards;
 use super::progress::Progress;
-use crate::engine::{Counters, Engine, MatchSink, MatchView, Order, PatternSet};
+use crate::engine::{Clock, Counters, Engine, MatchSink, MatchView, Order, PatternSet};
 use crate::event::{Batch, Timestamp};
 
 /// How much a shard gathers before it passes it on, in bytes: one event may complete any number of matches.
 const PIECE_BYTES: usize = 1 << 20;
+
+/// One batch in so many is timed.
+const TIMED: usize = 32;
 
 /// What a shard is told. All shards are told the same.
 #[derive(Clone)]
@@ -27,6 +30,8 @@ pub(super) enum Step {
     Cut(Arc<Cut>),
     /// To do something with what it holds, between two batches; the number is for those who take the output.
     Barrier(u64, Arc<dyn Fn(&mut Engine) + Send + Sync>),
+    /// To say something of what it holds, between two batches.
+    Look(Arc<dyn Fn(&Engine) + Send + Sync>),
     /// All inputs have ended, and with them time. Without this, a shard whose channel closes just stops.
     Finish,
 }
@@ -66,19 +71,27 @@ pub(super) struct Piece {
 }
 
 /// Runs a shard: each step gives one piece or several. `watch` sees it after each step, and up to which time it has
-/// come.
+/// come. Why it could not go on, if so: then its last batch has no end.
+///
+/// With a clock, one batch in some is timed, to tell what patterns cost.
 pub(super) fn run(
     mut engine: Engine,
     steps: &Receiver<Step>,
     to: &Sender<Piece>,
+    clock: Option<Clock>,
     watch: impl Fn(&mut Engine, Timestamp),
-) -> Counters {
+) -> Result<Counters, String> {
     let mut pieces = Pieces { piece: Piece::default(), to, gone: false };
+    let mut batches = 0_usize;
     let mut reached = Timestamp::MIN;
     for step in steps {
         match step {
             Step::Batch(batch) => {
-                engine.process(&batch, &mut pieces);
+                match clock.filter(|_| batches.is_multiple_of(TIMED)) {
+                    Some(clock) => engine.timed(clock, |engine| engine.process(&batch, &mut pieces)),
+                    None => engine.process(&batch, &mut pieces),
+                }
+                batches += 1;
                 reached = batch.last_time().unwrap_or(reached);
             }
             Step::Reach(time) => {
@@ -96,7 +109,13 @@ pub(super) fn run(
                 with(&mut engine);
                 pieces.piece.signal = Some(Signal::Barrier(number));
             }
+            Step::Look(with) => with(&engine),
             Step::Finish => engine.finish(&mut pieces),
+        }
+        if let Some(why) = engine.lost() {
+            pieces.piece.signal = None;
+            pieces.send();
+            return Err(why.to_owned());
         }
         watch(&mut engine, reached);
         pieces.piece.ends_batch = true;
@@ -105,7 +124,7 @@ pub(super) fn run(
             break;
         }
     }
-    engine.counters()
+    Ok(engine.counters())
 }
 
 impl Engine {

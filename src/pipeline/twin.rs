@@ -15,7 +15,7 @@ use super::failure::Failure;
 use super::live::{Declared, idle};
 use super::merger::{Merger, Taker};
 use super::progress::Progress;
-use super::replay::{Outputs, QUEUE_LEN, Remote, Summary, closed, sum};
+use super::replay::{Outputs, QUEUE_LEN, Remote, Summary, closed, ended, sum};
 use super::shard::{self, Cut, Step};
 use crate::connect::export::{self, Record};
 use crate::engine::{Counters, Engine};
@@ -162,7 +162,7 @@ impl Twin {
                 let (pieces, from_shard) = bounded(QUEUE_LEN);
                 to_shards.push(to_shard);
                 from_shards.push(from_shard);
-                running.push(scope.spawn(move || shard::run(engine, &steps, &pieces, |_, _| {})));
+                running.push(scope.spawn(move || shard::run(engine, &steps, &pieces, None, |_, _| {})));
             }
             let counted = Arc::clone(&progress);
             let writer = scope.spawn(move || collect(&from_shards, &mut matches, &counted));
@@ -170,14 +170,14 @@ impl Twin {
             let fed = Feed { merger: &mut merger, end, late: &mut late, dead_letters: &mut dead_letters }
                 .feed(lines, &idle, &mut shards, &progress);
             drop(shards);
-            let counters: Vec<_> = running.into_iter().map(|shard| shard.join()).collect();
+            let counters: Vec<_> = running.into_iter().map(|shard| ended(shard.join())).collect();
             match writer.join() {
                 Err(_) => return Err(Failure::Panicked),
                 Ok(Err(error)) => return Err(Failure::Write("matches", error)),
                 Ok(Ok(())) => {}
             }
             let counters: Result<Vec<Counters>, _> = counters.into_iter().collect();
-            let engine = counters.map_err(|_| Failure::Panicked)?.into_iter().reduce(sum).unwrap_or_default();
+            let engine = counters?.into_iter().reduce(sum).unwrap_or_default();
             fed?;
             let patterns = merger.set().names().map(str::to_owned).collect();
             Ok(Summary { ingest: merger.ingest().counters(), engine, patterns })

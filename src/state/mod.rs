@@ -11,6 +11,8 @@
 //! [runs](writer) of some megabytes. So a chain of checkpoints is read by a [merge](merge) that needs a chunk of memory for
 //! each run, and a single entry is found by an [index](index) of about 2 bytes an entry.
 //!
+//! What need not outlive the process is kept apart: a [`Spill`] holds records that have no room in memory.
+//!
 //! Not here: what the bytes mean, when a checkpoint is due, and any clock.
 
 mod cache;
@@ -24,6 +26,7 @@ mod manifest;
 mod merge;
 mod open;
 mod record;
+mod spill;
 mod store;
 mod writer;
 
@@ -31,6 +34,7 @@ pub use error::Error;
 pub use manifest::Manifest;
 pub use merge::Loaded;
 pub use open::Opened;
+pub use spill::Spill;
 pub use store::{Options, SledStore};
 
 /// A part of the state: what one key of one pattern is as bytes.

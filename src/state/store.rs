@@ -21,6 +21,9 @@ pub struct Options {
     pub full_after_bytes_min: u64,
     /// It is due after this number of checkpoints in any case.
     pub full_after_checkpoints: usize,
+    /// It is due after this number of checkpoints where all of them together have fewer bytes than `full_after_bytes_min`:
+    /// the events since the last full one are kept for a start that finds the newest directory damaged.
+    pub small_after_checkpoints: usize,
     /// Bytes of chunks that [`StateStore::get`] keeps unpacked.
     pub cache_bytes_max: usize,
 }
@@ -31,6 +34,7 @@ impl Default for Options {
             full_after_ratio: 1.0,
             full_after_bytes_min: 4 << 20,
             full_after_checkpoints: 100,
+            small_after_checkpoints: 10,
             cache_bytes_max: 16 << 20,
         }
     }
@@ -262,8 +266,10 @@ impl StateStore for SledStore {
         let Some((full, rest)) = chain.split_first() else { return true };
         let changes: u64 = rest.iter().map(|checkpoint| checkpoint.manifest.bytes).sum();
         let enough = (full.manifest.bytes as f64 * self.options.full_after_ratio) as u64;
+        let is_small = full.manifest.bytes + changes < self.options.full_after_bytes_min;
         changes > enough.max(self.options.full_after_bytes_min)
             || rest.len() >= self.options.full_after_checkpoints
+            || is_small && rest.len() >= self.options.small_after_checkpoints
             || self.state().damaged
     }
 

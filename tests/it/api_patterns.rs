@@ -35,7 +35,7 @@ fn reach(service: &Service, time: i64) {
 /// Version and end of all matches of a pattern, when there are so many.
 fn matches(service: &Service, pattern: &str, count: usize) -> Vec<(u64, i64)> {
     eventually(&format!("{count} matches of {pattern}"), || {
-        let found = service.get("/v1/matches?limit=1000").ok().json();
+        let found = service.get("/v1/matches?limit=1000&order=oldest").ok().json();
         let of_it: Vec<(u64, i64)> = found["items"]
             .as_array()
             .unwrap()

@@ -1,8 +1,9 @@
 //! The documentation keeps its word: its patterns compile, its outputs are what the program prints, its links lead
-//! somewhere.
+//! somewhere, and what they tell to type into a shell does what they say.
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,6 +11,8 @@ use sequor::pattern::expr::Aggregate;
 use sequor::pattern::function::Function;
 use sequor::pattern::render::Source;
 use sequor::pattern::{Limits, compile};
+
+use crate::serving::{Service, eventually};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -32,6 +35,93 @@ fn page(name: &str) -> String {
 fn blocks(text: &str) -> Vec<(&str, &str)> {
     let fenced = text.split("\n```").skip(1).step_by(2);
     fenced.filter_map(|block| block.split_once('\n')).collect()
+}
+
+/// Whether a text is the expected one, in which `…` stands for anything.
+fn is_like(text: &str, expected: &str) -> bool {
+    let mut parts = expected.split('…');
+    let Some(mut rest) = text.strip_prefix(parts.next().unwrap_or_default()) else { return false };
+    let mut open = false;
+    for part in parts {
+        let Some(at) = rest.find(part) else { return false };
+        (rest, open) = (&rest[at + part.len()..], part.is_empty());
+    }
+    open || rest.is_empty()
+}
+
+/// The commands of a page's examples, block by block, each with what it prints.
+fn commands(text: &str) -> Vec<Vec<(&str, String)>> {
+    let mut all = Vec::new();
+    for (_, block) in blocks(text).into_iter().filter(|(kind, _)| *kind == "console") {
+        let mut commands: Vec<(&str, String)> = Vec::new();
+        for line in block.lines() {
+            match (line.strip_prefix("$ "), commands.last_mut()) {
+                (Some(command), _) => commands.push((command, String::new())),
+                (None, Some((_, printed))) => *printed += &format!("{line}\n"),
+                (None, None) => panic!("a block begins without a command: {block}"),
+            }
+        }
+        all.push(commands);
+    }
+    all
+}
+
+/// Runs all commands of a page's examples, with a service where the page starts one, and compares what they print.
+fn follow(text: &str, config: &str) {
+    const URL: &str = "http://127.0.0.1:7878";
+    let mut service = Service::new(config, &[]);
+    for folder in ["patterns", "examples"] {
+        symlink(root().join(folder), service.dir.join(folder)).unwrap();
+    }
+    symlink("data", service.dir.join("sequor-data")).unwrap();
+    let program = Path::new(env!("CARGO_BIN_EXE_sequor")).parent().unwrap();
+    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
+    let run = |service: &Service, command: &str| {
+        let at_service = match command.starts_with("sequor pattern") {
+            true => format!("{command} --url {}", service.url),
+            false => command.replace(URL, &service.url),
+        };
+        let mut shell = Command::new("bash");
+        shell.args(["-euc", &at_service]).current_dir(&service.dir).env("PATH", &path).output().unwrap()
+    };
+    let blocks = commands(text);
+    assert!(blocks.iter().map(Vec::len).sum::<usize>() >= 9, "{blocks:?}");
+    for block in blocks {
+        if block[0].0 == "sequor serve" {
+            assert_eq!(block[0].1, format!("listening on {URL}\n"));
+            service.restart();
+            continue;
+        }
+        // What is found comes a moment later.
+        eventually(&format!("{block:?}"), || {
+            block
+                .iter()
+                .all(|(command, printed)| {
+                    let ran = run(&service, command);
+                    let said = String::from_utf8(ran.stdout).unwrap();
+                    let is_so = ran.status.success() && is_like(said.trim_end(), printed.trim_end());
+                    if !is_so {
+                        println!("{command}: {}\n{said}{}", ran.status, String::from_utf8_lossy(&ran.stderr));
+                    }
+                    is_so
+                })
+                .then_some(())
+        });
+    }
+}
+
+#[test]
+fn the_commands_of_the_readme_do_what_it_says() {
+    assert!(is_like("ab12cd", "ab…cd") && is_like("abcd", "ab…cd…") && !is_like("abc", "ab"));
+    assert!(!is_like("abcd", "b…") && !is_like("abcde", "a…d"));
+    follow(&page("README.md"), "");
+}
+
+#[test]
+fn the_commands_of_the_service_page_do_what_it_says() {
+    let text = page("docs/service.md");
+    let (_, config) = blocks(&text).into_iter().find(|(kind, _)| *kind == "toml").unwrap();
+    follow(&text, config);
 }
 
 /// Runs the program in a folder, and gives what it printed.

@@ -12,6 +12,7 @@ use sequor::event::{Batch, Position, TimeSpan};
 use sequor::ingest::{Ingest, PartitionSettings};
 use sequor::pattern::plan::Plan;
 
+use crate::cold::Memory;
 use crate::generate::{Case, Random};
 use crate::naive;
 
@@ -100,10 +101,17 @@ impl World {
         self.sets.range(..=at).next_back().unwrap().1
     }
 
-    fn engines(&self, at: usize, shards: u32) -> Vec<Engine> {
+    /// With a budget, what has no room in it lies outside.
+    fn engines(&self, at: usize, shards: u32, budget: Option<usize>) -> Vec<Engine> {
         let hasher = KeyHasher::default();
         let engine = |shard| Engine::new(Arc::clone(self.set(at)), hasher.clone(), shard, shards);
-        (0..shards).map(engine).collect()
+        let mut engines: Vec<Engine> = (0..shards).map(engine).collect();
+        for engine in &mut engines {
+            if let Some(budget) = budget {
+                engine.spill(Box::new(Memory::default()), budget);
+            }
+        }
+        engines
     }
 }
 
@@ -119,6 +127,7 @@ struct Done {
     ended: usize,
     restarts: usize,
     kept: usize,
+    cold: usize,
 }
 
 /// Takes what changed into the model, and looks whether that is all.
@@ -161,8 +170,15 @@ fn checkpoint(engines: &mut [Engine], set: &PatternSet, model: &mut Model, done:
 }
 
 /// New engines with what a model has.
-fn restored(world: &World, at: usize, shards: u32, model: &Model, progress: &Progress) -> Vec<Engine> {
-    let mut engines = world.engines(at, shards);
+fn restored(
+    world: &World,
+    at: usize,
+    shards: u32,
+    budget: Option<usize>,
+    model: &Model,
+    progress: &Progress,
+) -> Vec<Engine> {
+    let mut engines = world.engines(at, shards, budget);
     engines.iter_mut().for_each(|engine| engine.resume(progress));
     let set = world.set(at);
     for ((name, version, key), state) in model {
@@ -173,13 +189,22 @@ fn restored(world: &World, at: usize, shards: u32, model: &Model, progress: &Pro
         assert_eq!(takers.count(), 1, "a key is one shard's");
     }
     engines.iter_mut().for_each(Engine::restored);
+    if budget == Some(0) {
+        engines.iter_mut().for_each(|engine| engine.evict(0));
+    }
     engines
 }
 
 /// What is found, with a checkpoint after each event if that is asked for, and a restart in one of `every`.
-fn run(worlds: &[World], every: Option<u64>, random: &mut Random, done: &mut Done) -> String {
+fn run(
+    worlds: &[World],
+    every: Option<u64>,
+    budget: Option<usize>,
+    random: &mut Random,
+    done: &mut Done,
+) -> String {
     let (mut now, mut out) = (0, String::new());
-    let mut engines = worlds[0].engines(0, if every.is_some() { 2 } else { 1 });
+    let mut engines = worlds[0].engines(0, if every.is_some() { 2 } else { 1 }, budget);
     let mut model = Model::new();
     for at in 0..worlds[0].batches.len() {
         if let Some(set) = worlds[now].sets.get(&at) {
@@ -188,6 +213,7 @@ fn run(worlds: &[World], every: Option<u64>, random: &mut Random, done: &mut Don
         let mut lines = Lines::default();
         engines.iter_mut().for_each(|engine| engine.process(&worlds[now].batches[at], &mut lines));
         lines.give(&mut out);
+        done.cold += engines.iter().map(Engine::cold_keys).sum::<usize>();
         let Some(every) = every else { continue };
         // Several events between two checkpoints, or one.
         if random.chance(30) {
@@ -201,7 +227,8 @@ fn run(worlds: &[World], every: Option<u64>, random: &mut Random, done: &mut Don
             let held: usize = engines.iter().map(|engine| engine.held().0).sum();
             now = random.below(worlds.len() as u64) as usize;
             let shards = 1 + random.below(3) as u32;
-            engines = restored(&worlds[now], at, shards, &model, &serde_json::from_str(&text).unwrap());
+            let progress = serde_json::from_str(&text).unwrap();
+            engines = restored(&worlds[now], at, shards, budget, &model, &progress);
             assert_eq!(engines.iter().map(|engine| engine.held().0).sum::<usize>(), held);
             done.restarts += 1;
         }
@@ -243,14 +270,15 @@ fn keys_that_changed_are_all_that_a_restart_needs() {
         plans.reverse();
         streams.insert(0, "0".to_owned());
         worlds.push(World::new(&case, &plans, &streams, &changes));
-        let expected = run(&worlds, None, random, &mut done);
-        for every in [1, 5] {
-            let found = run(&worlds, Some(every), random, &mut done);
-            assert_eq!(found, expected, "seed {seed}, {changes:?}\n{}", case.text());
+        let expected = run(&worlds, None, None, random, &mut done);
+        for (every, budget) in [(1, None), (5, None), (2, Some(0)), (5, Some(0)), (5, Some(2000))] {
+            let found = run(&worlds, Some(every), budget, random, &mut done);
+            assert_eq!(found, expected, "seed {seed}, {budget:?}, {changes:?}\n{}", case.text());
         }
         matches += expected.lines().count();
     }
     assert!(matches > 5 * cases as usize && done.restarts > 10 * cases as usize, "{matches} {done:?}");
+    assert!(done.cold > 20 * cases as usize, "{done:?}");
     assert!(done.ended > cases as usize && done.kept > done.given / 4, "{done:?}");
 }
 

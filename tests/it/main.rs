@@ -6,11 +6,16 @@
     reason = "a test that cannot go on fails, and says what it skips"
 )]
 
+mod api_data;
 mod api_patterns;
+mod audit;
+mod backup;
 mod budgets;
 mod cli;
+mod cold;
 mod config;
 mod conformance;
+mod demo;
 mod differential;
 mod docs;
 mod durable;
@@ -21,10 +26,13 @@ mod failures;
 mod generate;
 mod growth;
 mod harness;
+mod inside;
 mod journal;
+mod kills;
 mod language;
 mod life;
 mod limits;
+mod looking;
 mod many;
 mod naive;
 mod openapi;
@@ -41,6 +49,7 @@ mod sinks;
 mod state;
 mod stepwise;
 mod suppress;
+mod telemetry;
 mod tidy;
 mod twin;
 mod webhooks;

@@ -59,8 +59,10 @@ impl Service {
             "{method} {path} HTTP/1.1\r\n{host}{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n{body}"
         );
         stream.write_all(request.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        // A backup is no text.
+        let answer = String::from_utf8_lossy(&answer);
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         (status, head.to_lowercase(), body.to_owned())
@@ -96,7 +98,10 @@ const WITH_TOKENS: &[(&str, &str)] = &[("SEQUOR__AUTH__ENABLED", "true")];
 
 /// The path of a template, with names that are nowhere.
 fn path_of(template: &str) -> String {
-    template.replace("{stream}", "nowhere").replace("{name}", "nowhere")
+    let path =
+        template.replace("{stream}", "nowhere").replace("{name}", "nowhere").replace("{sequence}", "7");
+    // What goes on for ever is refused at once.
+    if path.ends_with("/stream") { path + "?kind=nothing" } else { path }
 }
 
 #[test]
@@ -183,6 +188,15 @@ fn scopes_narrow_what_a_token_may() {
     assert_eq!(service.ask("DELETE", "/v1/patterns/card_a", &[&editor], "").0, 428);
     assert_eq!(service.status("POST", "/v1/streams/other/events", Some(&ingest)), 403);
     assert_eq!(service.status("POST", "/v1/streams/events/events", Some(&ingest)), 200);
+    // What is sent again goes to the stream that it was of.
+    let elsewhere = made(dir, "elsewhere", Role::Ingest, &["--stream", "other"]);
+    let ingest_header = format!("Authorization: Bearer {ingest}");
+    service.ask("POST", "/v1/streams/events/events", &[&ingest_header], "{\"ts\":1}\nno event\n");
+    let redrive = |token: &str| service.status("POST", "/v1/dead-letters/0/redrive", Some(token));
+    while redrive(&ingest) == 404 {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    assert_eq!((redrive(&ingest), redrive(&elsewhere)), (200, 403));
 }
 
 #[test]
@@ -410,4 +424,56 @@ fn a_service_that_cannot_write_says_so_and_goes_on_once_it_can() {
         wait();
     }
     assert!(streams().contains(&format!("\"next_offset\":{}", taken + 1)), "{}", streams());
+}
+
+/// The same for what comes out: the log of matches has no room, the event log has.
+#[test]
+fn matches_that_cannot_be_written_wait_until_they_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -S -f 64; exec \"$0\" \"$@\"", PROGRAM]);
+    let settings =
+        [("SEQUOR__STREAMS__0__IDLE_TIMEOUT", "50ms"), ("SEQUOR__STREAMS__0__OUT_OF_ORDERNESS", "0s")];
+    let service = Service::run(limited, dir.path(), &settings);
+    let pattern = "pattern every match one: x select one.ts as a, one.ts as b, one.ts as c";
+    assert_eq!(service.ask("POST", "/v1/patterns", &["Content-Type: text/plain"], pattern).0, 201);
+    let mut posted = 0;
+    let mut post = || {
+        posted += 1;
+        let line = format!("{{\"ts\":{posted},\"type\":\"x\"}}\n");
+        let (status, _, body) =
+            service.ask("POST", "/v1/streams/events/events", &["Content-Type: application/x-ndjson"], &line);
+        assert_eq!(status, 200, "{body}");
+        // Each on its own, so that the log of matches grows faster than that of events.
+        std::thread::sleep(std::time::Duration::from_millis(3));
+        posted
+    };
+    let ready = || service.ask("GET", "/readyz", &[], "");
+    while ready().0 == 200 {
+        assert!(post() < 500, "the limit was never reached");
+    }
+    let (status, _, body) = ready();
+    assert!(status == 503 && body.contains("/problems/storage") && body.contains("log of matches"), "{body}");
+    (0..10).for_each(|_| _ = post());
+    let wait = || std::thread::sleep(std::time::Duration::from_millis(50));
+    (0..20).for_each(|_| wait());
+    assert_eq!(ready().0, 503, "it stays so");
+    let id = service.child.id().to_string();
+    let given = Command::new("prlimit").args(["--pid", &id, "--fsize=unlimited:"]).status();
+    if !given.is_ok_and(|status| status.success()) {
+        println!("skipped: the limit cannot be taken away here");
+        return;
+    }
+    let count = post();
+    while ready().0 != 200 {
+        wait();
+    }
+    let matches = || service.ask("GET", "/v1/matches?limit=1000", &[], "").2;
+    while !matches().contains(&format!("\"a\":{count}")) {
+        wait();
+    }
+    let found = matches();
+    for ts in 1..=count {
+        assert_eq!(found.matches(&format!("\"a\":{ts},")).count(), 1, "{ts}");
+    }
 }

@@ -138,6 +138,12 @@ impl Service {
         }
     }
 
+    /// The number of the process.
+    #[track_caller]
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
     /// Asks it to stop, and waits for its end. Its exit status.
     #[track_caller]
     pub(crate) fn stop(&mut self) -> i32 {
@@ -147,7 +153,7 @@ impl Service {
 
     /// Asks it to stop, and does not wait.
     pub(crate) fn terminate(&self) {
-        let pid = self.child.as_ref().expect("it runs").id().to_string();
+        let pid = self.pid().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
     }
 
@@ -183,10 +189,12 @@ impl Service {
             body => self.agent.run(request.body(body).unwrap()),
         }
         .ok()?;
+        // A backup is no text.
+        let body = response.body_mut().with_config().limit(1 << 30).read_to_vec().ok()?;
         Some(Answer {
             status: response.status().as_u16(),
             headers: response.headers().clone(),
-            body: response.body_mut().with_config().limit(1 << 30).read_to_string().ok()?,
+            body: String::from_utf8_lossy(&body).into_owned(),
         })
     }
 

@@ -15,6 +15,7 @@ pub(super) const OPTIONS: Options = Options {
     full_after_ratio: 1.0,
     full_after_bytes_min: 20_000,
     full_after_checkpoints: 7,
+    small_after_checkpoints: 7,
     cache_bytes_max: 200_000,
 };
 

@@ -36,15 +36,15 @@ const LIMITS: [(&str, i64); 6] = [
 
 /// What came out: matches, late events, dead letters.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Out {
-    matches: String,
+pub(crate) struct Out {
+    pub(crate) matches: String,
     late: String,
     dead: String,
 }
 
 impl Out {
     /// What the journals of a data directory hold.
-    fn sent(data: &Path) -> Out {
+    pub(crate) fn sent(data: &Path) -> Out {
         let mut out = Out::default();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         for record in Tail::open(&data.join("matches")).unwrap().reader(0).unwrap() {
@@ -61,7 +61,7 @@ impl Out {
 
     /// What a replay of the files `control.jsonl` and `events.jsonl` gives.
     #[track_caller]
-    fn replayed(dir: &Path, threads: &str, batch: &str) -> Out {
+    pub(crate) fn replayed(dir: &Path, threads: &str, batch: &str) -> Out {
         let output = sequor(dir)
             .args(["replay", "-q", "--control-log", "control.jsonl", "--input", "events.jsonl"])
             .args(["-o", "matches.out", "--late", "late.out", "--dead-letter", "dead.out"])
@@ -74,7 +74,7 @@ impl Out {
     }
 
     /// Where it is not the beginning of another.
-    fn beyond(&self, all: &Out) -> Option<String> {
+    pub(crate) fn beyond(&self, all: &Out) -> Option<String> {
         let pairs = [
             ("matches", &self.matches, &all.matches),
             ("late", &self.late, &all.late),
@@ -103,7 +103,7 @@ fn export(dir: &Path, what: &str, file: &str) {
 }
 
 #[track_caller]
-fn export_both(dir: &Path) {
+pub(crate) fn export_both(dir: &Path) {
     export(dir, "control-log", "control.jsonl");
     export(dir, "events", "events.jsonl");
 }
@@ -115,6 +115,9 @@ fn config(random: &mut Random, streams: &[&str]) -> String {
         random.pick(&[1, 3, 64, 4096]),
         random.pick(&["100ms", "100ms", "300ms", "10s"]),
     );
+    if random.chance(50) {
+        let _ = writeln!(text, "state_memory = \"{}KiB\"", random.pick(&[1, 1, 4, 20]));
+    }
     if random.chance(60) {
         let _ = writeln!(text, "[limits]\npolicy = \"{}\"", random.pick(&["suspend", "drop_oldest"]));
         for (name, most) in LIMITS {
@@ -148,7 +151,7 @@ fn pattern(random: &mut Random, name: &str) -> String {
     let select = random.pick(&["a.n as x", "b.n as y, a.n as x", "a.n as x, count(a) as c"]);
     let from = random.pick(&["", "", "", "from alpha", "from `events`, zeta"]);
     let stages = random.pick(&[
-        "a: a followed by b: b where b.n > a.n",
+        "a: a followed by b: b where n > a.n",
         "a: a next b: b",
         "a: a followed by b: b | c",
         "a{1,3}: a followed by b: c",

@@ -24,14 +24,16 @@ pub struct Guard {
 
 /// A request that is refused, and what is to be said with it.
 struct Refused {
-    problem: Problem,
-    /// In a box, for errors are to be small.
+    // In boxes, for errors are to be small.
+    problem: Box<Problem>,
     header: Option<Box<(header::HeaderName, HeaderValue)>>,
+    /// Who is refused, where that is known.
+    actor: Option<Box<Actor>>,
 }
 
 impl From<Problem> for Refused {
     fn from(problem: Problem) -> Refused {
-        Refused { problem, header: None }
+        Refused { problem: Box::new(problem), header: None, actor: None }
     }
 }
 
@@ -39,6 +41,9 @@ impl IntoResponse for Refused {
     fn into_response(self) -> Response {
         let mut response = self.problem.into_response();
         response.headers_mut().extend(self.header.map(|header| *header));
+        if let Some(actor) = self.actor {
+            response.extensions_mut().insert(*actor);
+        }
         response
     }
 }
@@ -55,8 +60,11 @@ pub(in crate::api) async fn guard(
     match guard.admit(&request, matched.as_ref(), &params) {
         Err(refused) => refused.into_response(),
         Ok(actor) => {
-            request.extensions_mut().insert(actor);
-            next.run(request).await
+            request.extensions_mut().insert(actor.clone());
+            let mut response = next.run(request).await;
+            // For the audit, which stands before this.
+            response.extensions_mut().insert(actor);
+            response
         }
     }
 }
@@ -73,7 +81,8 @@ impl Guard {
             && let Some(why) = foreign(request.uri(), request.headers())
         {
             let detail = format!("{why}: without tokens, only programs on this machine may use the service");
-            return Err(Problem::new(StatusCode::FORBIDDEN, "foreign-site", detail).into());
+            let problem = Problem::new(StatusCode::FORBIDDEN, "foreign-site", detail);
+            return Err(Refused { actor: Some(Box::new(Actor::anonymous())), ..problem.into() });
         }
         // What is nowhere is told to be nowhere.
         let Some(path) = matched.map(MatchedPath::as_str) else { return Ok(Actor::anonymous()) };
@@ -83,25 +92,24 @@ impl Guard {
         if !actor.role.suffices(least) {
             let detail =
                 format!("this takes the role {least}, the token `{}` has {}", actor.name, actor.role);
-            return Err(forbidden(detail));
+            return Err(forbidden(actor, detail));
         }
-        in_scope(&actor, rule, params)?;
-        Ok(actor)
+        in_scope(actor, rule, params)
     }
 }
 
-/// Whether what the path names is in the scope of a token.
-fn in_scope(actor: &Actor, rule: &Rule, params: &Params) -> Result<(), Refused> {
+/// Who acts, where what the path names is in the scope of their token.
+fn in_scope(actor: Actor, rule: &Rule, params: &Params) -> Result<Actor, Refused> {
     let named =
         || params.as_ref().ok().and_then(|params| params.iter().next()).map_or("", |(_, value)| value);
     let fits = match rule.scope {
         Scope::None => true,
-        Scope::Stream => actor.may_post_to(named()),
-        // Where a body names patterns, whoever reads it looks.
+        Scope::Stream => !rule.path.contains("{stream}") || actor.may_post_to(named()),
+        // Where something else names them, whoever reads that looks.
         Scope::Pattern => !rule.path.contains('{') || actor.may_change(named()),
     };
-    let detail = || format!("`{}` is not in the scope of the token `{}`", named(), actor.name);
-    if fits { Ok(()) } else { Err(forbidden(detail())) }
+    let detail = format!("`{}` is not in the scope of the token `{}`", named(), actor.name);
+    if fits { Ok(actor) } else { Err(forbidden(actor, detail)) }
 }
 
 /// Whose token a request has.
@@ -135,20 +143,22 @@ fn unauthorized(detail: &str, error: Option<&str>) -> Refused {
         Some(error) => format!("Bearer realm=\"sequor\", error=\"{error}\""),
     };
     Refused {
-        problem: Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail),
+        problem: Box::new(Problem::new(StatusCode::UNAUTHORIZED, "unauthorized", detail)),
         header: HeaderValue::try_from(challenge)
             .ok()
             .map(|value| Box::new((header::WWW_AUTHENTICATE, value))),
+        actor: None,
     }
 }
 
-fn forbidden(detail: String) -> Refused {
+fn forbidden(actor: Actor, detail: String) -> Refused {
     Refused {
-        problem: Problem::new(StatusCode::FORBIDDEN, "forbidden", detail),
+        problem: Box::new(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)),
         header: Some(Box::new((
             header::WWW_AUTHENTICATE,
             HeaderValue::from_static("Bearer realm=\"sequor\", error=\"insufficient_scope\""),
         ))),
+        actor: Some(Box::new(actor)),
     }
 }
 
@@ -156,12 +166,13 @@ fn forbidden(detail: String) -> Refused {
 fn no_rule(method: &Method, path: &str) -> Refused {
     match methods_of(path) {
         Some(methods) => Refused {
-            problem: Problem::new(
+            problem: Box::new(Problem::new(
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method",
                 format!("`{path}` does not take {method}, but {methods}"),
-            ),
+            )),
             header: HeaderValue::try_from(methods).ok().map(|value| Box::new((header::ALLOW, value))),
+            actor: None,
         },
         None => {
             tracing::error!(path, "a route has no row in the table of routes (this is a defect of sequor)");
@@ -177,6 +188,15 @@ pub(in crate::api) fn may_change(actor: &Actor, pattern: &str) -> Result<(), Pro
         return Ok(());
     }
     let detail = format!("`{pattern}` is not in the scope of the token `{}`", actor.name);
+    Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+}
+
+/// Refuses events for a stream that is not in the scope of a token.
+pub(in crate::api) fn may_post_to(actor: &Actor, stream: &str) -> Result<(), Problem> {
+    if actor.may_post_to(stream) {
+        return Ok(());
+    }
+    let detail = format!("`{stream}` is not in the scope of the token `{}`", actor.name);
     Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
 }
 

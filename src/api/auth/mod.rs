@@ -9,7 +9,7 @@ mod token;
 
 pub use file::{TokenFile, Tokens, TokensError, Unknown};
 pub use guard::Guard;
-pub(super) use guard::{guard, may_change, may_change_all};
+pub(super) use guard::{guard, may_change, may_change_all, may_post_to};
 pub use role::Role;
 
 pub use token::{Actor, Secret, Token, hash_of};

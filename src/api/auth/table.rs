@@ -17,12 +17,19 @@ pub struct Rule {
     pub scope: Scope,
 }
 
+impl Rule {
+    /// Whether it is there to change something, so that the audit has every use of it.
+    pub fn is_mutation(&self) -> bool {
+        self.method != "GET" && self.path != "/v1/patterns:check"
+    }
+}
+
 /// What the scope of a token is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// Nothing: scopes make no difference.
     None,
-    /// The stream that the path names.
+    /// The stream that the path names, or that a dead letter is of.
     Stream,
     /// The pattern that the path or the body names.
     Pattern,
@@ -44,11 +51,17 @@ const fn edit(method: &'static str, path: &'static str) -> Rule {
     Rule { method, path, least: Some(Role::Editor), scope: Scope::Pattern }
 }
 
+const fn admin(method: &'static str, path: &'static str) -> Rule {
+    Rule { method, path, least: Some(Role::Admin), scope: Scope::None }
+}
+
 /// All routes.
 pub const RULES: &[Rule] = &[
     open("/livez"),
     open("/readyz"),
+    read("/metrics"),
     read("/v1/streams"),
+    read("/v1/streams/{stream}"),
     ingest("/v1/streams/{stream}/events"),
     ingest("/v1/streams/{stream}/watermark"),
     read("/v1/patterns"),
@@ -60,11 +73,20 @@ pub const RULES: &[Rule] = &[
     read("/v1/patterns/{name}/versions"),
     read("/v1/patterns/{name}/versions/{version}"),
     read("/v1/patterns/{name}/graph"),
+    read("/v1/patterns/{name}/partial-matches"),
+    read("/v1/patterns/{name}/cost"),
+    read("/v1/keys/{key}"),
     edit("POST", "/v1/patterns:apply"),
     edit("POST", "/v1/patterns:check"),
     read("/v1/matches"),
+    read("/v1/matches/stream"),
+    read("/v1/dead-letters"),
+    ingest("/v1/dead-letters/{sequence}/redrive"),
     read("/v1/control-log"),
     read("/v1/sinks"),
+    admin("GET", "/v1/audit"),
+    admin("POST", "/v1/savepoint"),
+    admin("POST", "/v1/backup"),
 ];
 
 /// The rule of a route. What is asked with HEAD is what GET would give, without its body.

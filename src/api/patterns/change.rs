@@ -8,11 +8,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 
-use super::decided;
 use super::input::{ApplyOptions, Body, EndOptions, Given, New, Options, Several, json, unsupported};
 use super::look::answer;
 use super::model::{Applied, Checked, CheckedPattern, Listed, Removed, Shown};
 use super::precondition::{if_match, of_put, put_refused, required};
+use super::{decided, says_wish};
 use crate::api::Api;
 use crate::api::auth::{may_change, may_change_all};
 use crate::api::extract::{Caller, Moment, Named, Parameters, Raw, media_type};
@@ -37,6 +37,7 @@ fn wish(
     dry_run: bool,
     Caller(actor): Caller,
 ) -> Result<Wish, Problem> {
+    says_wish(&changes, dry_run);
     changes.iter().try_for_each(|change| may_change(&actor, change.name()))?;
     Ok(Wish { changes, only_these: false, effective_from: from, revision: None, dry_run, by: actor.name })
 }

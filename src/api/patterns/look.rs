@@ -13,6 +13,7 @@ use super::model::{Listed, Shown, ShownVersion, Versions};
 use super::precondition::tag;
 use crate::api::Api;
 use crate::api::extract::{Named, Parameters};
+use crate::api::page::{a_hundred, check_limit};
 use crate::api::problem::Problem;
 use crate::pipeline::live::Refusal;
 use crate::pipeline::registry::{Pattern, Registry};
@@ -34,10 +35,6 @@ pub(super) struct Wanted {
     label: Option<String>,
 }
 
-fn a_hundred() -> usize {
-    100
-}
-
 /// The patterns that are there, in the order of their names
 #[utoipa::path(
     get,
@@ -54,9 +51,7 @@ pub(super) async fn list(
     Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Response, Problem> {
     let invalid = |detail: &str| Problem::new(StatusCode::BAD_REQUEST, "invalid-parameter", detail);
-    if !(1..=1000).contains(&wanted.limit) {
-        return Err(invalid("`limit` is 1 to 1000"));
-    }
+    check_limit(wanted.limit)?;
     let status = api.0.live.status();
     let cursor = wanted.cursor.map(|cursor| {
         let name = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|name| String::from_utf8(name).ok());

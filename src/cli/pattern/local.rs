@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::client::Failed;
+use super::super::client::Failed;
 use crate::cli::load::Color;
 use crate::cli::say;
 use crate::pattern::render::Source;

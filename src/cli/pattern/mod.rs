@@ -1,7 +1,6 @@
 //! `sequor pattern`: the patterns of a running service, from the command line. Exit status: 0 done, 1 refused, 2 wrong
 //! flags, 69 where the service cannot be reached.
 
-mod client;
 mod local;
 
 use std::io::{self, Write};
@@ -13,8 +12,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use similar::TextDiff;
 
+use super::client::{self, Client, Failed, ServiceArgs};
 use super::say;
-use client::{Client, Failed};
 use local::Files;
 
 /// Arguments of `sequor pattern`.
@@ -24,17 +23,6 @@ pub struct PatternArgs {
     verb: Verb,
     #[command(flatten)]
     service: ServiceArgs,
-}
-
-/// Which service.
-#[derive(Debug, Args)]
-struct ServiceArgs {
-    /// Where the service is
-    #[arg(long, global = true, value_name = "URL", default_value = "http://127.0.0.1:7878")]
-    url: String,
-    /// A file that holds the token to use
-    #[arg(long, global = true, value_name = "FILE")]
-    token_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -64,6 +52,17 @@ enum Verb {
         /// Leave out patterns that are in no file
         #[arg(long)]
         no_prune: bool,
+    },
+    /// Show what a pattern has found half of
+    PartialMatches {
+        /// Its name
+        name: String,
+        /// Of this key only: a text, or the values of its fields as JSON: an array or an object
+        #[arg(long)]
+        key: Option<String>,
+        /// How many at most
+        #[arg(long, default_value_t = 100)]
+        limit: u32,
     },
     /// List all versions of a pattern, also of one that was removed
     History {
@@ -131,24 +130,20 @@ struct Outcomes {
 
 /// Does what is asked for.
 pub fn run(args: &PatternArgs) -> ExitCode {
-    let done = Client::new(&args.service.url, args.service.token_file.as_deref()).and_then(|client| {
+    client::exit(Client::of(&args.service).and_then(|client| {
         let out = match &args.verb {
             Verb::Apply(apply) => applied(&client, apply)?,
             Verb::Ls => listed(&client)?,
             Verb::Get { name } => client.get::<Pattern>(&of(name))?.source + "\n",
             Verb::Rm { name, state } => removed(&client, name, state.as_deref())?,
             Verb::Diff { paths, no_prune } => differences(&client, paths, !no_prune)?,
+            Verb::PartialMatches { name, key, limit } => {
+                partial_matches(&client, name, key.as_deref(), *limit)?
+            }
             Verb::History { name } => history(&client, name)?,
         };
         shown(&out)
-    });
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(failed) => {
-            say(format!("sequor: {failed}"));
-            ExitCode::from(failed.status())
-        }
-    }
+    }))
 }
 
 fn shown(text: &str) -> Result<(), Failed> {
@@ -233,6 +228,33 @@ fn history(client: &Client, name: &str) -> Result<String, Failed> {
         vec![p.version.to_string(), p.state.clone(), time(p.effective_from), ended, p.created_by.clone()]
     };
     Ok(table(&["VERSION", "STATE", "EFFECTIVE FROM", "ENDED", "BY"], list.items.iter().map(row).collect()))
+}
+
+fn partial_matches(client: &Client, name: &str, key: Option<&str>, limit: u32) -> Result<String, Failed> {
+    let key = key.map(|key| format!("&key={}", client::encoded(key))).unwrap_or_default();
+    let found: Value = client.get(&format!("{}/partial-matches?limit={limit}{key}", of(name)))?;
+    let list = |of: &Value, join: &str, text: fn(&Value) -> Option<&str>| {
+        of.as_array().into_iter().flatten().filter_map(text).collect::<Vec<_>>().join(join)
+    };
+    let row = |item: &Value| {
+        let waits = match item["state"].as_str() {
+            Some("complete") => String::from("what began earlier"),
+            _ => list(&item["waits_for"], ", or ", |wait| wait["text"].as_str()),
+        };
+        vec![
+            item["key"].to_string(),
+            item["version"].to_string(),
+            time(item["since"].as_i64()),
+            item["deadline"].as_i64().map_or_else(|| "-".into(), |at| time(Some(at))),
+            list(&item["matched"], " ", Value::as_str),
+            waits,
+        ]
+    };
+    let rows = found["items"].as_array().into_iter().flatten().map(row).collect();
+    if !found["next"].is_null() {
+        say("sequor: there are more than these: `--limit` (up to 1000) or `--key` shows others");
+    }
+    Ok(table(&["KEY", "VERSION", "SINCE", "DEADLINE", "MATCHED", "WAITS FOR"], rows))
 }
 
 fn removed(client: &Client, name: &str, state: Option<&str>) -> Result<String, Failed> {

@@ -137,12 +137,25 @@ impl History {
 
     /// The path that is complete of a start, as (kept event, stage).
     pub(super) fn path(&mut self, start: &Start, store: &Store, into: &mut Vec<(u32, u32)>) {
+        let mut chain = std::mem::take(&mut self.chain);
+        self.path_from(start, 0, store, &mut chain, into);
+        self.chain = chain;
+    }
+
+    /// The path of a start that is in this place of its group's ranking. `chain` is room.
+    pub(super) fn path_from(
+        &self,
+        start: &Start,
+        mut place: u32,
+        store: &Store,
+        chain: &mut Vec<u32>,
+        into: &mut Vec<(u32, u32)>,
+    ) {
         into.clear();
-        let (segments, chain) = (&self.segments, &mut self.chain);
+        let segments = &self.segments;
         let next = |segment: u32| (segment != NONE).then_some(segment);
         chain.clear();
         chain.extend(std::iter::successors(next(start.segment), |&at| next(segments[at].next)));
-        let mut place = 0;
         for &segment in chain.iter().rev() {
             let Some(slot) = segments[segment].slots.get(place as usize) else { continue };
             place = slot.base;

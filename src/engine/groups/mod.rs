@@ -9,7 +9,9 @@
 //!
 //! `pattern::nfa::storage` says for which patterns.
 
+mod cold;
 mod history;
+mod inspect;
 mod limits;
 mod rankings;
 mod saved;

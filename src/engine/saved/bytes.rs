@@ -1,7 +1,7 @@
 //! Numbers, texts and events as bytes, and read back; whatever stands there, reading gives a value or says what is wrong.
 
 use super::Damaged;
-use crate::engine::page::KeptRow;
+use crate::engine::page::PackedRow;
 use crate::event::{Fields, Slot};
 
 pub(in crate::engine) fn put(number: usize, out: &mut Vec<u8>) {
@@ -22,7 +22,7 @@ pub(super) fn zigzag(number: i64) -> u64 {
     ((number << 1) ^ (number >> 63)) as u64
 }
 
-pub(super) fn put_event(row: &KeptRow<'_>, out: &mut Vec<u8>) {
+pub(super) fn put_event(row: &PackedRow<'_>, out: &mut Vec<u8>) {
     let (position, text) = (row.position(), row.text());
     put(row.sequence() as usize, out);
     put_signed(row.time().0, out);

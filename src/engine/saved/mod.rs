@@ -70,7 +70,7 @@ impl<'a> Events<'a> {
         let mut out = vec![VERSION];
         put(self.all.len(), &mut out);
         for &event in &self.all {
-            put_event(&self.store.row(event), &mut out);
+            self.store.with_packed(event, |row| put_event(row, &mut out));
         }
         out
     }
@@ -103,6 +103,12 @@ pub(super) fn state(read: &mut Reader<'_>, shape: &Shape, table: &mut Table) -> 
         None | Some(DEAD | START) => Err(read.damaged("a state of the pattern that waits")),
         Some(state) => Ok(state),
     }
+}
+
+/// How many events a state that was encoded holds.
+pub(super) fn events_of(bytes: &[u8]) -> u64 {
+    let mut read = Reader::new(bytes);
+    read.byte().and_then(|_| read.number()).unwrap_or_default()
 }
 
 /// Loads keys. Events that several of them hold are kept once.
@@ -157,6 +163,11 @@ impl Loader {
             events.push(self.event(read, set.kept_fields, store)?);
         }
         Ok(events)
+    }
+
+    /// Lets go of the events loaded so far: keys that hold them and are still to come have them once again.
+    pub(crate) fn let_go(&mut self, store: &mut Store) {
+        self.events.drain().for_each(|(_, event)| store.release_event(event));
     }
 
     /// All keys are loaded.

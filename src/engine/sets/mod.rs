@@ -7,6 +7,7 @@
 
 mod enumerate;
 mod heap;
+mod inspect;
 mod limits;
 mod saved;
 
@@ -204,6 +205,15 @@ impl SetRunner {
             self.changes.touch(&mut entry.get_mut().tag);
         }
         is_begun
+    }
+
+    pub(crate) fn changes_mut(&mut self) -> &mut Changes {
+        &mut self.changes
+    }
+
+    /// About how many bytes its keys and their elements take.
+    pub(crate) fn bytes(&self) -> usize {
+        self.keys.len() * 2 * size_of::<Keyed>() + self.heaps.len() * size_of::<heap::Element>()
     }
 
     /// Changes are noted from now on.

@@ -23,6 +23,12 @@ use super::{Block, FieldPath, Head, Position, Schema, Slot, TypeId};
 /// The longest line that is read as an event, in bytes.
 pub const LINE_BYTES_MAX: usize = 16 << 20;
 
+/// What a line begins with that stands for one that was too long.
+const TOO_LONG: &[u8] = b"\0too long\0";
+
+/// How much is kept of such a line, in bytes.
+const TOO_LONG_KEPT: usize = 64 << 10;
+
 /// How events are written in a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
@@ -166,7 +172,11 @@ impl Decoder {
                     let end =
                         memchr::memchr(b'\n', &text.as_bytes()[start..]).map_or(text.len(), |at| start + at);
                     at = (end + 1).min(text.len());
-                    why_invalid(&text.as_bytes()[start..end])
+                    let (reason, raw) = why_invalid(&text.as_bytes()[start..end]);
+                    walk.slots.truncate(walk.base);
+                    let (after, raw) = (block.heads.len(), raw.to_vec());
+                    found.dead.push(DeadLetter { after, offset: position.offset, reason, raw });
+                    continue;
                 }
             };
             walk.slots.truncate(walk.base);
@@ -202,8 +212,8 @@ fn valid_text(lines: Vec<u8>) -> (String, Vec<Aside>) {
         match std::str::from_utf8(line) {
             Ok(line) => text.push_str(line),
             Err(_) => {
-                let raw = line.strip_suffix(b"\n").unwrap_or(line);
-                aside.push(Aside { number: number as u64, reason: why_invalid(raw), raw: raw.to_vec() });
+                let (reason, raw) = why_invalid(line.strip_suffix(b"\n").unwrap_or(line));
+                aside.push(Aside { number: number as u64, reason, raw: raw.to_vec() });
                 text.push('\n');
             }
         }
@@ -211,9 +221,32 @@ fn valid_text(lines: Vec<u8>) -> (String, Vec<Aside>) {
     (text, aside)
 }
 
-/// What the JSON parser says about a line that is no event, white space around it left out.
+/// What stands for a line that was too long when it came, with its line break: its beginning, behind a mark that says so to
+/// whoever decodes it. No JSON begins with the mark.
+pub fn too_long_line(line: &[u8], limit: usize) -> Vec<u8> {
+    let kept = &line[..line.len().min(TOO_LONG_KEPT)];
+    [TOO_LONG, limit.to_string().as_bytes(), b"\0", kept, b"\n"].concat()
+}
+
+/// The limit and the beginning of a line that was too long, if it stands for one.
+fn marked_too_long(line: &[u8]) -> Option<(usize, &[u8])> {
+    let rest = line.strip_prefix(TOO_LONG)?;
+    let end = memchr::memchr(0, rest)?;
+    let limit = std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
+    Some((limit, &rest[end + 1..]))
+}
+
+/// Why a line is no event, and what is kept of it.
 #[cold]
-fn why_invalid(line: &[u8]) -> Reason {
+fn why_invalid(raw: &[u8]) -> (Reason, &[u8]) {
+    match marked_too_long(raw) {
+        Some((limit, beginning)) => (Reason::TooLong(limit), beginning),
+        None => (why_no_object(raw), raw),
+    }
+}
+
+/// What the JSON parser says about a line that is no event, white space around it left out.
+fn why_no_object(line: &[u8]) -> Reason {
     let is_space = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r');
     let from = line.iter().take_while(|byte| is_space(byte)).count();
     let line = &line[from..];

@@ -165,6 +165,15 @@ impl<'s, 'a> Scope<'s, 'a> {
             );
             return;
         }
+        if self.place == Place::Stage(stage) && read.loop_end == 0 {
+            let message = format!(
+                "inside its own condition `{name}` means its events before this one, and it takes no more than one"
+            );
+            report.push(Diagnostic::new(code::OWN_STAGE_READ, span, message).help(
+                "for the event being tested leave the stage out, as in `amount > 5`, or write `this.amount`",
+            ));
+            return;
+        }
         if let Place::Stage(place) = self.place
             && place < stage
             && stage >= self.structure.stages[place].loop_end

@@ -26,8 +26,8 @@ pub(super) struct Draft<'a> {
     pub(super) condition: Option<&'a ast::Expr>,
     pub(super) until: Option<&'a ast::Expr>,
     span: Span,
-    /// One past the last stage of the outermost looping group around it: up to there later stages may have events
-    /// from an earlier iteration.
+    /// One past the last stage of the outermost loop that it is in, itself or a group around it: up to there stages may
+    /// have events from an earlier iteration. 0: it is in none.
     pub(super) loop_end: StageId,
 }
 
@@ -223,7 +223,7 @@ impl<'a> Builder<'a, '_, '_> {
                 (ElementKind::Group(sequence), modifiers, size)
             }
         };
-        if is_group && repeat.max != Some(1) {
+        if repeat.max != Some(1) {
             let end = self.stages.len();
             self.stages[first_stage..].iter_mut().for_each(|draft| draft.loop_end = end);
         }

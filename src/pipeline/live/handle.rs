@@ -2,20 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::Sender;
 use tokio::sync::Notify;
 
+use super::idempotency::{Claimed, Keys};
+use super::intake::{Intake, Preparing};
+use super::owner::now;
 use super::request::{Decided, Refusal, Request, Wish};
 use super::sinks::{Progress, SinkStatus};
+use super::stalls::Stalls;
 use super::status::Status;
-use crate::event::decode::Decoder;
-use crate::event::{Position, Timestamp};
+use crate::event::Timestamp;
+use crate::event::decode::Decoded;
 use crate::journal::commit::{Refused, Submitter};
-use crate::journal::{EncodedRecord, JournalError, Tail};
+use crate::journal::{Journal, JournalError, Pruned, Retention, Tail};
+use crate::state::StateStore;
 
 /// The outside's grip on a live service.
 #[derive(Clone)]
@@ -26,11 +33,17 @@ pub(super) struct Shared {
     pub(super) events: Submitter,
     /// By name: the journal's place among those of the writer, and what is durable of it.
     pub(super) streams: BTreeMap<String, (usize, Tail)>,
-    /// By stream, what tells whether a line is an event.
-    pub(super) checks: Vec<Decoder>,
+    /// By stream, the keys that make retries safe.
+    pub(super) keys: Vec<Arc<Keys>>,
+    pub(super) preparing: Preparing,
     /// Whether the owner has ended, and who waits for that.
     pub(super) has_ended: AtomicBool,
     pub(super) ended: Notify,
+    /// Whether the service is about to stop, and who waits for matches.
+    pub(super) is_leaving: AtomicBool,
+    pub(super) matched: Arc<Notify>,
+    /// When the owner turned last.
+    pub(super) turns: Mutex<Instant>,
     pub(super) arrivals: Sender<Arrival>,
     pub(super) requests: Sender<Request>,
     pub(super) status: RwLock<Arc<Status>>,
@@ -39,14 +52,35 @@ pub(super) struct Shared {
     pub(super) control: Tail,
     /// Why nothing can be written at the moment, where it cannot.
     pub(super) unwritable: RwLock<Option<String>>,
+    /// Which logs of output wait until they can be written.
+    pub(super) stalls: Arc<Stalls>,
+    /// The data directory.
+    pub(super) dir: PathBuf,
+    /// By name, the logs of all streams, also of those that are not set any more.
+    pub(super) logs: BTreeMap<String, Tail>,
+    pub(super) store: Arc<dyn StateStore>,
+    /// Whether a backup is being made.
+    pub(super) backing_up: AtomicBool,
     pub(super) sinks: Vec<Arc<Progress>>,
+    /// How many shards there are.
+    pub(super) shards: usize,
+    /// Who looks inside does so alone.
+    pub(super) looking: tokio::sync::Mutex<()>,
 }
 
 /// Durable lines on their way to the owner.
 pub(super) struct Arrival {
     pub(super) stream: usize,
     pub(super) first: u64,
-    pub(super) lines: Vec<u8>,
+    pub(super) decoded: Decoded,
+}
+
+impl Arrival {
+    /// How much room it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let Decoded { block, dead, .. } = &self.decoded;
+        block.text.len() + dead.iter().map(|dead| dead.raw.len()).sum::<usize>()
+    }
 }
 
 /// Where appended lines stand: durable.
@@ -56,6 +90,10 @@ pub struct Appended {
     pub first: u64,
     /// How many lines.
     pub count: u32,
+    /// How many of them are no events.
+    pub rejected: u32,
+    /// Whether this is the answer to an earlier request with the same key.
+    pub is_replayed: bool,
 }
 
 /// Why lines were not appended.
@@ -65,6 +103,8 @@ pub enum NotAppended {
     NoStream,
     /// Too much waits already: later.
     Full,
+    /// Another batch came with the same key.
+    OtherBody,
     /// The service is stopping.
     Stopping,
     /// They could not be written, and are not there.
@@ -76,6 +116,7 @@ impl fmt::Display for NotAppended {
         match self {
             NotAppended::NoStream => f.write_str("there is no such stream"),
             NotAppended::Full => f.write_str("more events wait than can be written at the moment"),
+            NotAppended::OtherBody => f.write_str("the same `Idempotency-Key` came with another body before"),
             NotAppended::Stopping => f.write_str("the service is stopping"),
             NotAppended::Storage(error) => write!(f, "the events could not be written: {error}"),
         }
@@ -85,47 +126,57 @@ impl fmt::Display for NotAppended {
 impl std::error::Error for NotAppended {}
 
 impl Handle {
-    /// Appends lines, each with its line break and none of them blank, to a stream. `reply` is called once they are durable
-    /// or could not be written; it has to be quick. Of what is refused at once nothing happens.
-    pub fn append(
-        &self,
-        stream: &str,
-        lines: Vec<u8>,
-        count: u32,
-        meta: &[u8],
-        reply: impl FnOnce(Result<Appended, NotAppended>) + Send + 'static,
-    ) -> Result<(), NotAppended> {
-        let shared = &self.0;
-        let (journal, _) = shared.streams.get(stream).ok_or(NotAppended::NoStream)?;
-        let journal = *journal;
-        let record = EncodedRecord::new(count, meta, &lines, 4 << 10)
-            .map_err(|error| NotAppended::Storage(Arc::new(error)))?;
-        let arrivals = shared.arrivals.clone();
-        let told = Arc::clone(shared);
-        let written = move |numbers: crate::journal::commit::Reply| match numbers {
-            Ok(numbers) => {
-                // The owner has it before anybody knows: what is asked after the answer comes behind. Where the owner is
-                // gone, what is durable is taken after the next start.
-                let _ = arrivals.send(Arrival { stream: journal, first: numbers.start, lines });
-                reply(Ok(Appended { first: numbers.start, count }));
-            }
-            Err(error) => {
-                told.set_unwritable(Some(error.to_string()));
-                reply(Err(NotAppended::Storage(error)));
-            }
-        };
-        shared.events.try_submit(journal, record, written).map_err(|refused| match refused {
-            Refused::Full => NotAppended::Full,
-            Refused::Stopped => NotAppended::Stopping,
-        })
+    /// Makes lines ready to be appended to a stream, each with its line break and none of them blank. It takes its time: no
+    /// thread that others wait for should do it. `key` makes a retry safe.
+    pub fn intake(&self, stream: &str, lines: Vec<u8>, key: Option<&str>) -> Result<Intake, NotAppended> {
+        let (stream, _) = self.0.streams.get(stream).ok_or(NotAppended::NoStream)?;
+        self.0.preparing.take(*stream, lines, key)
     }
 
-    /// How many of some lines are no events of a stream, whatever the patterns are; none where there is no such stream.
-    pub fn rejects(&self, stream: &str, lines: &[u8]) -> Option<u64> {
-        let (number, _) = self.0.streams.get(stream)?;
-        let mut decoder = self.0.checks[*number].clone();
-        let nowhere = Position { stream: 0, partition: 0, offset: 0 };
-        Some(decoder.decode(lines.to_vec(), nowhere).dead.len() as u64)
+    /// Appends lines to their stream. `reply` is called once they are durable or could not be written; it has to be quick. Of
+    /// what is refused nothing happens.
+    pub fn append(&self, intake: Intake, reply: impl FnOnce(Result<Appended, NotAppended>) + Send + 'static) {
+        let Intake { stream, count, rejected, record, decoded, key } = intake;
+        let shared = &self.0;
+        let settle: Box<dyn FnOnce(Result<Appended, NotAppended>) + Send> = match key {
+            None => Box::new(reply),
+            Some((key, body)) => match shared.keys[stream].claim(&key, body, Box::new(reply)) {
+                Claimed::Write(claim) => Box::new(|result| claim.settle(result)),
+                Claimed::Answered => return,
+            },
+        };
+        // Where it is refused there and then, the answer is still to be given.
+        let settle = Arc::new(Mutex::new(Some(settle)));
+        let told = move |settle: &Settle, result| {
+            if let Some(settle) = settle.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                settle(result);
+            }
+        };
+        let arrivals = shared.arrivals.clone();
+        let written = {
+            let (settle, service) = (Arc::clone(&settle), Arc::clone(shared));
+            move |numbers: crate::journal::commit::Reply| match numbers {
+                Ok(numbers) => {
+                    let first = numbers.start;
+                    // The owner has it before anybody knows: what is asked after the answer comes behind. Where the owner
+                    // is gone, what is durable is taken after the next start.
+                    let _ = arrivals.send(Arrival { stream, first, decoded });
+                    told(&settle, Ok(Appended { first, count, rejected, is_replayed: false }));
+                }
+                Err(error) => {
+                    service.set_unwritable(Some(error.to_string()));
+                    told(&settle, Err(NotAppended::Storage(error)));
+                }
+            }
+        };
+        if let Err(refused) = shared.events.try_submit(stream, record, written) {
+            told(&settle, Err(refused.into()));
+        }
+    }
+
+    /// How many bytes of events wait to be written.
+    pub fn queued_bytes(&self) -> u64 {
+        self.0.events.queued_bytes()
     }
 
     /// Asks for changes of patterns, all at one cut.
@@ -145,12 +196,18 @@ impl Handle {
         self.ask(Request::Heartbeat(stream.to_owned(), time, by.to_owned(), Box::new(reply)));
     }
 
+    /// Asks for a checkpoint now. `reply` gets its number when it is durable, or that of a newer one.
+    pub fn savepoint(&self, reply: impl FnOnce(Result<u64, Refusal>) + Send + 'static) {
+        self.ask(Request::Savepoint(Box::new(reply)));
+    }
+
     fn ask(&self, request: Request) {
         if let Err(refused) = self.0.requests.try_send(request) {
             match refused.into_inner() {
                 Request::Change(_, reply) => reply(Err(Refusal::Stopping)),
                 Request::Heartbeat(_, _, _, reply) => reply(Err(Refusal::Stopping)),
-                Request::Stop => {}
+                Request::Savepoint(reply) => reply(Err(Refusal::Stopping)),
+                Request::Moment(_) | Request::Look(_) | Request::Stop => {}
             }
         }
     }
@@ -162,7 +219,7 @@ impl Handle {
 
     /// Why nothing can be written at the moment, where it cannot: a full disk, or one that is read-only.
     pub fn unwritable(&self) -> Option<String> {
-        self.0.unwritable()
+        self.0.unwritable().or_else(|| self.0.stalls.any())
     }
 
     /// Waits until the service does not go on any more, whatever the reason.
@@ -188,6 +245,27 @@ impl Handle {
         &self.0.matches
     }
 
+    /// Waits until there may be more matches, from now on.
+    pub fn matched(&self) -> impl Future<Output = ()> + Send + use<> {
+        Arc::clone(&self.0.matched).notified_owned()
+    }
+
+    /// How long ago the owner of the pipeline looked at everything; it does so many times a second.
+    pub fn since_turn(&self) -> Duration {
+        self.0.turns.lock().unwrap_or_else(PoisonError::into_inner).elapsed()
+    }
+
+    /// Ends what would go on for ever: the service is about to stop.
+    pub fn leave(&self) {
+        self.0.is_leaving.store(true, Relaxed);
+        self.0.matched.notify_waiters();
+    }
+
+    /// Whether the service is about to stop.
+    pub fn is_leaving(&self) -> bool {
+        self.0.is_leaving.load(Relaxed)
+    }
+
     /// The log of late events and dead letters: a line each.
     pub fn rejected(&self) -> &Tail {
         &self.0.rejected
@@ -204,7 +282,41 @@ impl Handle {
     }
 }
 
+/// Who is told how an append went: once.
+type Settle = Mutex<Option<Box<dyn FnOnce(Result<Appended, NotAppended>) + Send>>>;
+
+impl From<Refused> for NotAppended {
+    fn from(refused: Refused) -> NotAppended {
+        match refused {
+            Refused::Full => NotAppended::Full,
+            Refused::Stopped => NotAppended::Stopping,
+        }
+    }
+}
+
 impl Shared {
+    /// The owner has looked at everything once more.
+    pub(super) fn turned(&self) {
+        *self.turns.lock().unwrap_or_else(PoisonError::into_inner) = now();
+    }
+
+    /// Deletes what a stream's log need not keep, by size and age: nothing from `needed_from` on, where recovery reads.
+    pub(super) fn retain(&self, stream: usize, policy: Retention, needed_from: u64) {
+        let retain = move |journals: &mut Vec<Journal>| {
+            let Some(journal) = journals.get_mut(stream) else { return };
+            match journal.retain(&policy, needed_from) {
+                Ok(pruned) if pruned.segments > 0 => {
+                    let Pruned { segments, bytes } = pruned;
+                    tracing::info!(log = ?journal.tail().dir(), segments, bytes, "old events were deleted");
+                }
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "old events could not be deleted"),
+            }
+        };
+        // Where the writer has too much to do, there is a next time.
+        let _ = self.events.with(retain);
+    }
+
     pub(super) fn unwritable(&self) -> Option<String> {
         self.unwritable.read().unwrap_or_else(PoisonError::into_inner).clone()
     }

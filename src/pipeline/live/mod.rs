@@ -5,23 +5,34 @@
 //! runs an engine, one puts their output into order and writes the log of matches, another writes what was rejected
 //! (`output`). All channels are bounded: where one thread is slow, posting is refused for a while.
 
+mod backup;
 mod budgets;
 mod checkpoint;
+mod cold;
 mod handle;
+mod idempotency;
+mod intake;
+mod look;
 mod mark;
 mod options;
 mod output;
+mod output_log;
 mod owner;
 mod recovery;
 mod request;
 mod sinks;
+mod stalls;
 mod start;
 mod status;
 
 pub(crate) use mark::Marked;
 pub(crate) use recovery::{Declared, entries, idle};
 
+pub use backup::Backup;
 pub use handle::{Appended, Handle, NotAppended};
+pub use intake::Intake;
+pub(super) use intake::Preparation;
+pub use look::{AskedKey, HeldPage, Unanswered, VersionCost};
 pub use options::{Options, Silence, SinkOptions, StreamOptions};
 pub use request::{Action, ChangeRequest, Decided, Expected, NewProperties, Outcome, Refusal, Wish};
 pub use sinks::SinkStatus;

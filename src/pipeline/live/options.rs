@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::super::decision::{Budgets, StreamDeclaration};
 use crate::config::secret::Secret;
 use crate::config::settings::Sink;
@@ -26,8 +28,16 @@ pub struct Options {
     pub limits: Budgets,
     /// The size at which a new file of a log is begun, in bytes.
     pub segment_bytes: u64,
+    /// How many keys that make retries safe are remembered of each stream.
+    pub idempotency_keys: usize,
+    /// How much of the event log of a stream is kept beyond what recovery needs, in bytes.
+    pub retain_bytes: u64,
+    /// How long it is kept beyond what recovery needs.
+    pub retain_time: Duration,
     /// How often the state is written; without it, a start reads the logs from their beginning.
     pub checkpoint_interval: Option<Duration>,
+    /// How many bytes of keys are held in memory, if not all.
+    pub state_memory: Option<u64>,
     /// How much of the log of matches is kept, in bytes.
     pub matches_retain_bytes: u64,
     /// How much of the log of late events and dead letters is kept, in bytes.
@@ -59,7 +69,8 @@ pub struct StreamOptions {
 }
 
 /// What becomes of time when all partitions are silent.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Silence {
     /// It goes on to the highest event time.
     Flush,

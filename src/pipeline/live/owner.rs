@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crossbeam_channel::{Receiver, Sender, never, select};
@@ -22,13 +22,13 @@ use super::handle::{Arrival, Shared};
 use super::mark::Mark;
 use super::options::{Silence, StreamOptions};
 use super::output::Reject;
-use super::request::{Action, ChangeRequest, Decided, Expected, Outcome, Refusal, Request, Wish};
+use super::request::{Action, ChangeRequest, Decided, Expected, Outcome, Refusal, Reply, Request, Wish};
 use super::status::{Dropped, Status, StreamStatus};
 use crate::engine::PatternSet;
 use crate::event::record::StreamSettings;
 use crate::event::{Batch, Timestamp};
 use crate::ingest::RejectedKind;
-use crate::journal::{Journal, NewRecord};
+use crate::journal::{Journal, NewRecord, Retention};
 
 /// How often silence is looked at.
 const TICK: Duration = Duration::from_millis(20);
@@ -58,9 +58,21 @@ pub(super) struct Owner {
     pub(super) reports: Arc<Reports>,
     pub(super) dropped: Arc<BTreeMap<String, Dropped>>,
     pub(super) shared: Arc<Shared>,
+    /// Which patterns posted lines are prepared for.
+    pub(super) epoch: u64,
+    /// The stream that the others wait for, and since when by the wall clock.
+    pub(super) holder: Option<(usize, i64)>,
+    pub(super) retention: EventRetention,
     pub(super) mark: Mark,
     /// Before this, nothing is written that the owner decides by itself.
     pub(super) retry_at: Instant,
+}
+
+/// How much of the event logs is kept.
+pub(super) struct EventRetention {
+    /// Of each stream, beyond what recovery needs.
+    pub(super) bytes: u64,
+    pub(super) time: Duration,
 }
 
 /// When checkpoints are made.
@@ -76,6 +88,10 @@ pub(super) struct Checkpoints {
     pub(super) is_open: bool,
     /// Whether the next one has to hold every key.
     pub(super) full: bool,
+    /// Who wants one that begins from now on.
+    pub(super) wanted: Vec<Reply<u64>>,
+    /// Who waits for the one that has begun.
+    pub(super) awaited: Vec<Reply<u64>>,
 }
 
 /// A stream as the owner watches it.
@@ -92,17 +108,20 @@ pub(super) struct Watched {
 /// The shards' channels.
 pub(super) struct Shards {
     channels: Vec<Sender<Step>>,
+    /// Why one of them has stopped, if it could.
+    lost: Arc<OnceLock<String>>,
     /// Whether all keys were named anew since the last checkpoint.
     is_renumbered: bool,
 }
 
 impl Shards {
-    pub(super) fn new(channels: Vec<Sender<Step>>) -> Shards {
-        Shards { channels, is_renumbered: false }
+    pub(super) fn new(channels: Vec<Sender<Step>>, lost: Arc<OnceLock<String>>) -> Shards {
+        Shards { channels, lost, is_renumbered: false }
     }
 
     fn tell(&self, step: &Step) -> Result<(), Failure> {
-        self.channels.iter().try_for_each(|shard| shard.send(step.clone()).map_err(|_| Failure::Panicked))
+        let stopped = || self.lost.get().cloned().map_or(Failure::Panicked, Failure::Lost);
+        self.channels.iter().try_for_each(|shard| shard.send(step.clone()).map_err(|_| stopped()))
     }
 }
 
@@ -138,26 +157,33 @@ impl Owner {
         let nothing = never();
         loop {
             // What is held is bounded: then the channel fills up, and posting is refused.
-            let held: usize = self.streams.iter().flat_map(|s| &s.held).map(|held| held.lines.len()).sum();
-            let arrivals = if held < INTAKE_BYTES { arrivals } else { &nothing };
+            let held: usize = self.streams.iter().flat_map(|s| &s.held).map(Arrival::bytes).sum();
+            let heard = if held < INTAKE_BYTES { arrivals } else { &nothing };
             select! {
-                recv(arrivals) -> arrival => {
+                recv(heard) -> arrival => {
                     let Ok(arrival) = arrival else { return Ok(()) };
-                    let mut bytes = arrival.lines.len();
+                    let mut bytes = arrival.bytes();
                     self.arrive(arrival)?;
                     while bytes < INTAKE_BYTES && let Ok(arrival) = arrivals.try_recv() {
-                        bytes += arrival.lines.len();
+                        bytes += arrival.bytes();
                         self.arrive(arrival)?;
                     }
                 }
                 recv(requests) -> request => match request {
                     Ok(Request::Change(wish, reply)) => reply(self.change(wish)),
                     Ok(Request::Heartbeat(stream, time, by, reply)) => {
-                        // It is about what comes after all that was answered before it.
-                        for arrival in arrivals.try_iter().take(arrivals.len()) {
-                            self.arrive(arrival)?;
-                        }
+                        self.take_answered(arrivals)?;
                         reply(self.heartbeat(&stream, time, by));
+                    }
+                    Ok(Request::Moment(reply)) => {
+                        self.take_answered(arrivals)?;
+                        reply(self.moment());
+                    }
+                    Ok(Request::Savepoint(reply)) => self.checkpoints.wanted.push(reply),
+                    Ok(Request::Look(with)) => {
+                        self.take_answered(arrivals)?;
+                        self.go_on()?;
+                        self.shards.tell(&Step::Look(with))?;
                     }
                     Ok(Request::Stop) | Err(_) => return self.stop(arrivals),
                 },
@@ -167,13 +193,24 @@ impl Owner {
             self.silence();
             self.keep_to_budgets();
             self.go_on()?;
+            self.shared.turned();
             self.checkpoint()?;
+            self.shared.turned();
         }
+    }
+
+    /// Takes all that was answered before a request came.
+    fn take_answered(&mut self, arrivals: &Receiver<Arrival>) -> Result<(), Failure> {
+        arrivals.try_iter().take(arrivals.len()).try_for_each(|arrival| self.arrive(arrival))
     }
 
     /// Passes on what may leave, and tells how far everything has come.
     fn go_on(&mut self) -> Result<(), Failure> {
         self.pass_on()?;
+        if self.epoch != self.merger.epoch() {
+            self.epoch = self.merger.epoch();
+            self.shared.preparing.set(self.merger.preparation());
+        }
         self.publish(None);
         Ok(())
     }
@@ -220,7 +257,7 @@ impl Owner {
             self.streams[stream].held.push_back(arrival);
             return Ok(());
         }
-        self.merger.lines(stream, arrival.first, arrival.lines).map_err(Failure::Full)
+        self.merger.decoded(stream, arrival.first, arrival.decoded).map_err(Failure::Full)
     }
 
     /// Makes a stream count that was silent; false where that cannot be written now.
@@ -265,7 +302,7 @@ impl Owner {
                 && self.resumes(stream, first)
                 && let Some(held) = self.streams[stream].held.pop_front()
             {
-                self.merger.lines(stream, held.first, held.lines).map_err(Failure::Full)?;
+                self.merger.decoded(stream, held.first, held.decoded).map_err(Failure::Full)?;
             }
         }
         Ok(())
@@ -293,6 +330,15 @@ impl Owner {
             }
             let idle = Decision::Idle { stream: state.name.clone(), offset: state.next };
             self.decides(idle);
+        }
+    }
+
+    /// Lets go of old events that no start needs.
+    fn retain(&self, needed_from: &BTreeMap<String, u64>) {
+        let EventRetention { bytes, time } = self.retention;
+        let policy = Retention { bytes_max: Some(bytes), keep_since: system_time().checked_sub(time) };
+        for (name, (stream, _)) in &self.shared.streams {
+            self.shared.retain(*stream, policy, needed_from.get(name).copied().unwrap_or(0));
         }
     }
 
@@ -488,8 +534,10 @@ impl Owner {
         while let Ok(done) = self.checkpoints.done.try_recv() {
             self.checkpointed(done);
         }
-        let Checkpoints { interval, begun, is_open, .. } = &self.checkpoints;
-        if *is_open || interval.is_none_or(|interval| begun.elapsed() < interval) {
+        let Checkpoints { interval, begun, is_open, wanted, .. } = &self.checkpoints;
+        let is_due = interval.is_some_and(|interval| begun.elapsed() >= interval);
+        let is_wanted = is_due || !wanted.is_empty();
+        if *is_open || !is_wanted {
             return Ok(());
         }
         self.begin_checkpoint()
@@ -497,8 +545,16 @@ impl Owner {
 
     fn checkpointed(&mut self, done: Done) {
         self.checkpoints.is_open = false;
-        // Keys that were given are not given again: after a failure, the next one takes all.
-        self.checkpoints.full |= done == Done::Failed;
+        let made =
+            self.shared.store.latest().filter(|_| done != Done::Failed).map(|manifest| manifest.number);
+        for reply in self.checkpoints.awaited.drain(..) {
+            reply(made.ok_or(Refusal::NoCheckpoint));
+        }
+        match done {
+            Done::Committed(needed_from) => self.retain(&needed_from),
+            // Keys that were given are not given again: after a failure, the next one takes all.
+            Done::Failed => self.checkpoints.full = true,
+        }
     }
 
     fn begin_checkpoint(&mut self) -> Result<(), Failure> {
@@ -529,6 +585,7 @@ impl Owner {
         self.checkpoints.last = number;
         self.checkpoints.begun = now();
         self.checkpoints.is_open = true;
+        self.checkpoints.awaited = std::mem::take(&mut self.checkpoints.wanted);
         let parts = &self.checkpoints.parts;
         parts
             .send(Part::Begin(number, cut, self.shards.channels.len(), full))
@@ -590,6 +647,10 @@ impl Owner {
     }
 
     fn publish(&mut self, failure: Option<String>) {
+        let holder = self.merger.ingest().holder();
+        if holder != self.holder.map(|(stream, _)| stream) {
+            self.holder = holder.map(|stream| (stream, wall_clock()));
+        }
         let mut status = Status {
             frontier: self.merger.ingest().frontier(),
             waiting: self.merger.ingest().waiting(),
@@ -600,11 +661,14 @@ impl Owner {
             registry: Arc::clone(&self.registry),
             dropped: Arc::clone(&self.dropped),
             streams: BTreeMap::new(),
+            holder: self.holder.map(|(stream, since)| (self.merger.streams()[stream].name.clone(), since)),
         };
         self.mark.note(&status);
         // A stream that is not set any more is none for those who look.
         for number in (0..self.streams.len()).filter(|&number| self.streams[number].is_wanted) {
-            let watermark = self.merger.ingest().watermark_of(number);
+            let ingest = self.merger.ingest();
+            let watermark = ingest.watermark_of(number);
+            let (late, bound_for_99_9) = (ingest.late_of(number), ingest.bound_for(number, 0.999));
             let stream = &self.merger.streams()[number];
             let told = StreamStatus {
                 taken: stream.next,
@@ -612,6 +676,10 @@ impl Owner {
                 is_idle: stream.is_idle,
                 events: stream.counts.events,
                 dead_letters: stream.counts.dead_letters,
+                late,
+                silence: self.streams[number].options.silence,
+                out_of_orderness: self.streams[number].options.declaration.out_of_orderness,
+                bound_for_99_9,
             };
             status.streams.insert(stream.name.clone(), told);
         }
@@ -627,8 +695,15 @@ pub(super) fn now() -> Instant {
     Instant::now()
 }
 
-#[expect(clippy::disallowed_methods, reason = "it tells people when something was; nothing depends on it")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the control log tells people when it was, and retention is by the clock; no output depends on it"
+)]
+fn system_time() -> SystemTime {
+    SystemTime::now()
+}
+
 pub(super) fn wall_clock() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = system_time().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

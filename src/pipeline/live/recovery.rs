@@ -1,6 +1,7 @@
 //! What is read again at a start: the control log as a whole, and of each event log what had not left.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::iter;
 use std::sync::Arc;
 
 use tracing::{info, warn};
@@ -9,7 +10,7 @@ use super::super::decision::{Decision, Entry, StreamDeclaration, What};
 use super::super::failure::Failure;
 use super::super::merger::{Was, plan_of};
 use super::super::registry::Registry;
-use super::checkpoint::{BLOCKED, Cut, Installed, SENT, Saved};
+use super::checkpoint::{BLOCKED, Cut, Installed, SENT};
 use super::handle::Arrival;
 use super::owner::Owner;
 use crate::engine::{Engine, KeyState, PatternSet};
@@ -82,15 +83,15 @@ pub(super) struct Found {
     pub(super) number: u64,
     /// Where everything stood.
     pub(super) cut: Cut,
-    /// The keys, by the patterns' ids.
-    pub(super) keys: Vec<Saved>,
 }
 
-/// The newest checkpoint that is whole and that the logs of output reach to.
+/// The newest checkpoint that is whole, that the logs of output reach to, and after which all events are kept: `firsts`
+/// says from where on, by stream. None: everything is read from the beginning.
 pub(super) fn checkpoint(
     store: &dyn StateStore,
     matches: u64,
     rejected: u64,
+    firsts: &BTreeMap<&str, u64>,
 ) -> Result<Option<Found>, Failure> {
     let candidates = store.candidates();
     for (place, manifest) in candidates.iter().enumerate() {
@@ -103,21 +104,28 @@ pub(super) fn checkpoint(
             warn!(number, "a checkpoint is ahead of the logs of output");
             continue;
         }
-        let mut keys = Vec::new();
-        let loaded = store.load(number, &mut |entry| {
-            let state = entry.value.map(<[u8]>::to_vec);
-            keys.push(Saved { pattern: entry.pattern, key: entry.key.to_vec(), state });
-        });
-        match loaded {
+        let is_kept =
+            |(stream, first): (&&str, &u64)| cut.streams.get(*stream).map_or(0, |at| at.from) >= *first;
+        if !firsts.iter().all(is_kept) {
+            warn!(number, "a checkpoint is older than the events that are kept");
+            continue;
+        }
+        // Only once it is known to be whole it is taken: a part of it is worth nothing, and all may be more than there is
+        // memory.
+        let mut keys = 0;
+        match store.load(number, &mut |_| keys += 1) {
             Ok(_) => {
                 if place > 0 {
                     store.resume(Some(number)).map_err(Failure::State)?;
                 }
-                info!(number, keys = keys.len(), "going on from a checkpoint");
-                return Ok(Some(Found { number, cut, keys }));
+                info!(number, keys, "going on from a checkpoint");
+                return Ok(Some(Found { number, cut }));
             }
             Err(error) => warn!(number, %error, "a checkpoint is damaged"),
         }
+    }
+    if let Some((stream, first)) = firsts.iter().find(|(_, first)| **first > 0) {
+        return Err(Failure::NoCheckpoint((*stream).to_owned(), *first));
     }
     if !candidates.is_empty() {
         store.resume(None).map_err(Failure::State)?;
@@ -127,7 +135,12 @@ pub(super) fn checkpoint(
 
 impl Found {
     /// Makes the engines hold what the checkpoint has.
-    pub(super) fn restore(&self, set: &PatternSet, engines: &mut [Engine]) -> Result<(), Failure> {
+    pub(super) fn restore(
+        &self,
+        store: &dyn StateStore,
+        set: &PatternSet,
+        engines: &mut [Engine],
+    ) -> Result<(), Failure> {
         let number =
             |installed: &Installed| Some((installed.id, set.number(&installed.name, installed.version)?));
         let by_name = [(SENT, KeyState::SENT), (BLOCKED, KeyState::BLOCKED)];
@@ -136,14 +149,21 @@ impl Found {
         for engine in engines.iter_mut() {
             engine.resume(&self.cut.engine);
         }
-        for Saved { pattern, key, state } in &self.keys {
-            let Some(&pattern) = numbers.get(pattern) else { continue };
+        let mut damaged = None;
+        let loaded = store.load(self.number, &mut |entry| {
+            let Some(&pattern) = numbers.get(&entry.pattern) else { return };
+            let key = KeyState { pattern, key: entry.key, state: entry.value };
             for engine in engines.iter_mut() {
-                let taken = engine.restore(KeyState { pattern, key, state: state.as_deref() });
-                if taken.map_err(|error| Failure::Key(self.number, error))? {
-                    break;
+                match engine.restore(key) {
+                    Ok(false) => {}
+                    Ok(true) => return,
+                    Err(error) => return damaged = Some(error),
                 }
             }
+        });
+        loaded.map_err(Failure::State)?;
+        if let Some(error) = damaged {
+            return Err(Failure::Key(self.number, error));
         }
         engines.iter_mut().for_each(Engine::restored);
         Ok(())
@@ -227,10 +247,8 @@ impl Owner {
         for name in names.iter().filter(|name| !declared.contains_key(*name)) {
             self.merger.set_idle(name, true);
         }
-        let from = |stream: usize| match found {
-            Some(found) => found.cut.streams.get(&self.merger.streams()[stream].name).map_or(0, |at| at.from),
-            None => logs[stream].first(),
-        };
+        let known = |stream: usize| found?.cut.streams.get(&self.merger.streams()[stream].name);
+        let from = |stream: usize| known(stream).map_or(0, |at| at.from);
         let readers: Result<Vec<Reader>, _> =
             logs.iter().enumerate().map(|(stream, log)| log.reader(from(stream))).collect();
         let mut readers = readers.map_err(|error| Failure::Journal("an event log", error))?;
@@ -250,9 +268,7 @@ impl Owner {
                     self.merger.lines(stream, record.first, record.body).map_err(Failure::Full)?;
                 }
                 (record, offset) => {
-                    let arrival =
-                        |record: Record| Arrival { stream, first: record.first, lines: record.body };
-                    untaken.extend(record.map(arrival));
+                    untaken.extend(record.map(|record| (stream, record)));
                     if offset.is_some() {
                         self.merger.set_idle(&names[stream], true);
                     }
@@ -261,13 +277,13 @@ impl Owner {
             }
             self.pass_on()?;
         }
-        for first in untaken {
-            let stream = first.stream;
-            self.arrive(first)?;
-            for record in readers[stream].by_ref() {
-                let record = record.map_err(|error| Failure::Journal("an event log", error))?;
-                lines += u64::from(record.count);
-                self.merger.lines(stream, record.first, record.body).map_err(Failure::Full)?;
+        for (stream, first) in untaken {
+            for record in iter::once(Ok(first)).chain(readers[stream].by_ref()) {
+                let Record { first, count, body, .. } =
+                    record.map_err(|error| Failure::Journal("an event log", error))?;
+                lines += u64::from(count);
+                let decoded = self.merger.decode(stream, body);
+                self.arrive(Arrival { stream, first, decoded })?;
                 self.pass_on()?;
             }
         }

@@ -9,7 +9,8 @@ use utoipa::ToSchema;
 
 use super::super::decision::{Budgets, OldState, Properties};
 use super::super::registry::Registry;
-use crate::engine::Differs;
+use super::backup::Moment;
+use crate::engine::{Differs, Engine};
 use crate::event::{TimeSpan, Timestamp};
 use crate::journal::JournalError;
 
@@ -19,6 +20,12 @@ pub(super) enum Request {
     Change(Wish, Reply<Decided>),
     /// To take that time has come so far in a stream.
     Heartbeat(String, Timestamp, String, Reply<Option<Timestamp>>),
+    /// To make a checkpoint now.
+    Savepoint(Reply<u64>),
+    /// To say where everything stands.
+    Moment(Box<dyn FnOnce(Moment) + Send>),
+    /// To look at what the shards hold.
+    Look(Arc<dyn Fn(&Engine) + Send + Sync>),
     /// To stop.
     Stop,
 }
@@ -194,6 +201,8 @@ pub enum Refusal {
     TooMany(usize),
     /// One name stands twice among the changes.
     Twice(String),
+    /// No checkpoint could be made; the log of the service says why.
+    NoCheckpoint,
     /// It could not be made durable.
     Storage(Arc<JournalError>),
     /// The service is stopping.
@@ -224,6 +233,9 @@ impl fmt::Display for Refusal {
                 write!(f, "there may be {limit} patterns at most (`engine.max_patterns`): remove some")
             }
             Refusal::Twice(name) => write!(f, "`{name}` stands twice in one request"),
+            Refusal::NoCheckpoint => {
+                f.write_str("the checkpoint could not be made: the log of the service says why")
+            }
             Refusal::Storage(error) => write!(f, "the decision could not be made durable: {error}"),
             Refusal::Stopping => f.write_str("the service is stopping"),
         }

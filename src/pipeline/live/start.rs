@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -21,24 +21,29 @@ use super::super::failure::Failure;
 use super::super::merger::Merger;
 use super::super::progress::Progress;
 use super::super::shard;
+use super::backup;
 use super::budgets::Reports;
-use super::checkpoint::{self, Needed, Part};
+use super::checkpoint::{self, Part};
+use super::cold;
 use super::handle::{Handle, Shared};
+use super::idempotency::Keys;
+use super::intake::Preparing;
+use super::look;
 use super::mark::Mark;
 use super::options::{Options, Silence, StreamOptions};
-use super::output::{Keep, Matches, OutputLog, log_rejected};
-use super::owner::{Checkpoints, Owner, Shards, Watched, now};
+use super::output::{Matches, log_rejected};
+use super::output_log::{Keep, OutputLog};
+use super::owner::{Checkpoints, EventRetention, Owner, Shards, Watched, now};
 use super::recovery::{self, Declared, entries};
 use super::request::Request;
 use super::sinks::{Logs, Sinks, Stop};
+use super::stalls::Stalls;
 use super::status::Status;
 use crate::engine::Engine;
-use crate::event::Schema;
-use crate::event::decode::Decoder;
 use crate::event::key::KeyHasher;
 use crate::journal::commit::{GroupCommit, Limits};
-use crate::journal::{self, Journal, JournalError, Opened};
-use crate::state::{self, SledStore};
+use crate::journal::{self, Journal, JournalError, Opened, Tail};
+use crate::state::{self, SledStore, StateStore};
 
 /// Steps that may wait for a shard, and pieces of output that may wait to be put into order.
 const QUEUE_LEN: usize = 8;
@@ -101,6 +106,7 @@ impl Live {
         let dir = options.dir.clone();
         fs::create_dir_all(&dir).map_err(|error| StartError::Io(dir.clone(), error))?;
         let lock = lock(&dir)?;
+        backup::clean(&dir).map_err(|error| StartError::Io(dir.clone(), error))?;
         let mut opened = Vec::new();
         let mut open = |name: String| {
             let path = dir.join(&name);
@@ -135,9 +141,14 @@ impl Live {
         let recovery = StartError::Recovery;
         let (store, state) = SledStore::open(&dir.join("state"), state::Options::default())
             .map_err(|error| recovery(Failure::State(error)))?;
+        let store: Arc<dyn StateStore> = Arc::new(store);
         info!("{state}");
         let found = match options.checkpoint_interval {
-            Some(_) => recovery::checkpoint(&store, matches.next(), rejected.next()).map_err(recovery)?,
+            Some(_) => {
+                let names = watched.iter().map(|stream| stream.options.name.as_str());
+                let firsts = names.zip(logs.iter().map(Tail::first)).collect();
+                recovery::checkpoint(&*store, matches.next(), rejected.next(), &firsts).map_err(recovery)?
+            }
             None => None,
         };
         let (match_tail, rejected_tail) = (matches.tail().clone(), rejected.tail().clone());
@@ -149,11 +160,18 @@ impl Live {
         let sinks = Sinks::start(&dir, &options.sinks, &tails)
             .map_err(|refused| StartError::Sink(refused.0, refused.1))?;
         let giving_way = Arc::<Stop>::default();
-        let keep = |bytes, sinks: &[_]| Keep { bytes, sinks: sinks.to_vec(), stop: Arc::clone(&giving_way) };
+        let stalls = Arc::<Stalls>::default();
+        let keep = |name, bytes, sinks: &[_]| Keep {
+            name,
+            bytes,
+            sinks: sinks.to_vec(),
+            stop: Arc::clone(&giving_way),
+            stalls: Arc::clone(&stalls),
+        };
         let (from, from_rejected) = found.as_ref().map_or((0, 0), |at| (at.cut.matches, at.cut.rejected));
-        let kept = keep(options.matches_retain_bytes, &sinks.of_matches);
+        let kept = keep("matches", options.matches_retain_bytes, &sinks.of_matches);
         let matches = OutputLog::new(matches, from, kept).map_err(io)?;
-        let kept = keep(options.rejected_retain_bytes, &sinks.of_rejected);
+        let kept = keep("rejected lines", options.rejected_retain_bytes, &sinks.of_rejected);
         let rejected = OutputLog::new(rejected, from_rejected, kept).map_err(io)?;
         let shadow = Arc::new(found.as_ref().map_or_else(BTreeSet::new, |found| found.shadow(&known)));
 
@@ -171,36 +189,41 @@ impl Live {
         }
         let engine = |number| Engine::new(Arc::clone(merger.set()), hasher.clone(), number, shards as u32);
         let mut engines: Vec<Engine> = (0..shards as u32).map(engine).collect();
+        cold::limit(&dir, options.state_memory, &mut engines)
+            .map_err(|error| recovery(Failure::State(error)))?;
         if let Some(found) = &found {
-            found.restore(merger.set(), &mut engines).map_err(recovery)?;
+            found.restore(&*store, merger.set(), &mut engines).map_err(recovery)?;
         }
 
         let (parts, to_checkpoint) = bounded(PARTS_LEN);
         let (mut to_shards, mut from_shards, mut others) = (Vec::new(), Vec::new(), Vec::new());
         let reports = Arc::new(Reports::new(shards));
+        let lost = Arc::<OnceLock<String>>::default();
         for (number, engine) in engines.into_iter().enumerate() {
             let reports = Arc::clone(&reports);
             let (to_shard, steps) = bounded(QUEUE_LEN);
             let (pieces, from_shard) = bounded(QUEUE_LEN);
             to_shards.push(to_shard);
             from_shards.push(from_shard);
+            let lost = Arc::clone(&lost);
             let run = move || {
-                shard::run(engine, &steps, &pieces, |engine, time| reports.take(number, engine, time));
+                let watch = |engine: &mut _, time| reports.take(number, engine, time);
+                if let Err(why) = shard::run(engine, &steps, &pieces, Some(look::nanos), watch) {
+                    let _ = lost.set(why);
+                }
                 Ok(())
             };
             others.push(named("shard", run).map_err(io)?);
         }
         let told = parts.clone();
+        let matched = Arc::new(Notify::new());
+        let waiting = Arc::clone(&matched);
         let collecting = move || {
             let at_barrier = move |number, next| _ = told.send(Part::Matches(number, next));
-            let mut matches = Matches::new(matches, shadow, Box::new(at_barrier));
+            let mut matches = Matches::new(matches, shadow, Box::new(at_barrier), waiting);
             collect(&from_shards, &mut matches, &Progress::default())
         };
         others.push(named("collect", collecting).map_err(io)?);
-        let checks = watched
-            .iter()
-            .map(|stream| Decoder::new(&Schema::default(), &stream.options.declaration.settings()))
-            .collect();
         let (rejects, from_owner) = bounded(ARRIVALS_LEN);
         let told = parts.clone();
         let rejecting = move || {
@@ -210,10 +233,12 @@ impl Live {
         others.push(named("rejected", rejecting).map_err(io)?);
 
         let events = GroupCommit::start("events", journals, Limits::default()).map_err(io)?;
+        let keys = logs.iter().map(|log| Ok(Arc::new(Keys::of(log, options.idempotency_keys)?)));
+        let keys = keys.collect::<Result<_, _>>().map_err(StartError::Journal)?;
         let (checkpointed, done) = bounded(1);
-        let needed: Needed = Box::new(|_| {});
+        let storing = Arc::clone(&store);
         let checkpointing = move || {
-            checkpoint::write(&store, &to_checkpoint, &checkpointed, &needed);
+            checkpoint::write(&*storing, &to_checkpoint, &checkpointed);
             Ok(())
         };
         others.push(named("checkpoint", checkpointing).map_err(io)?);
@@ -223,9 +248,13 @@ impl Live {
         let shared = Arc::new(Shared {
             events: events.submitter(),
             streams: places,
-            checks,
+            keys,
+            preparing: Preparing::new(merger.preparation()),
             has_ended: AtomicBool::new(false),
             ended: Notify::new(),
+            is_leaving: AtomicBool::new(false),
+            turns: Mutex::new(now()),
+            matched,
             arrivals,
             requests,
             status: RwLock::new(Arc::new(Status::default())),
@@ -233,6 +262,13 @@ impl Live {
             rejected: rejected_tail,
             control: control.tail().clone(),
             unwritable: RwLock::new(None),
+            stalls,
+            dir: dir.clone(),
+            logs: names.iter().cloned().zip(logs.iter().cloned()).collect(),
+            store: Arc::clone(&store),
+            backing_up: AtomicBool::new(false),
+            shards,
+            looking: tokio::sync::Mutex::new(()),
             sinks: sinks.of_matches.iter().chain(&sinks.of_rejected).cloned().collect(),
         });
         let checkpoints = Checkpoints {
@@ -243,10 +279,12 @@ impl Live {
             begun: now(),
             is_open: false,
             full: found.is_none(),
+            wanted: Vec::new(),
+            awaited: Vec::new(),
         };
         let mut owner = Owner {
             merger,
-            shards: Shards::new(to_shards),
+            shards: Shards::new(to_shards, lost),
             control,
             registry: Arc::default(),
             max_patterns: options.max_patterns,
@@ -256,6 +294,9 @@ impl Live {
             reports,
             dropped: Arc::default(),
             shared: Arc::clone(&shared),
+            epoch: 0,
+            holder: None,
+            retention: EventRetention { bytes: options.retain_bytes, time: options.retain_time },
             mark: Mark::new(&dir),
             retry_at: now(),
         };

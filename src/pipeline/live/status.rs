@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::super::registry::Registry;
-use crate::event::Timestamp;
+use super::options::Silence;
+use crate::event::{TimeSpan, Timestamp};
 use crate::ingest;
 
 /// How the service stood a moment ago.
@@ -20,6 +21,8 @@ pub struct Status {
     pub counters: ingest::Counters,
     /// The patterns as decided.
     pub registry: Arc<Registry>,
+    /// The stream that the others wait for, and since when (by the wall clock, in epoch milliseconds).
+    pub holder: Option<(String, i64)>,
     /// By pattern, what was dropped because of budgets.
     pub dropped: Arc<BTreeMap<String, Dropped>>,
     /// How many entries the control log had: what follows is decided by these.
@@ -42,7 +45,7 @@ pub struct Dropped {
 }
 
 /// How a stream stood.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct StreamStatus {
     /// How many of its lines have been taken.
     pub taken: u64,
@@ -54,4 +57,12 @@ pub struct StreamStatus {
     pub events: u64,
     /// Dead letters since the start.
     pub dead_letters: u64,
+    /// Late events since the start.
+    pub late: u64,
+    /// What becomes of time when all streams are silent.
+    pub silence: Silence,
+    /// How far behind its highest time an event may come.
+    pub out_of_orderness: TimeSpan,
+    /// The bound that would have kept 99.9 % of the events.
+    pub bound_for_99_9: Option<TimeSpan>,
 }

@@ -38,7 +38,7 @@ fn large_texts_that_mean_something_are_accepted() {
     assert_eq!(run("or", in_where(&format!("{}a", many("a or ", 50_000)))), (0, 1));
     assert_eq!(run("sums", in_where(&format!("{}a > 1", many("a + ", 50_000)))), (0, 1));
     assert_eq!(run("products", in_where(&format!("{}a > 1", many("a*", 125_000)))), (0, 1));
-    assert_eq!(run("path", in_where(&format!("a{} > 1", many(".b", 99)))), (0, 1));
+    assert_eq!(run("path", in_where(&format!("x{} > 1", many(".b", 99)))), (0, 1));
     assert_eq!(run("arguments", in_where(&format!("concat(a{}) == ''", many(",a", 125_000)))), (0, 1));
     assert_eq!(run("list", in_where(&format!("a in (1{})", many(",1", 125_000)))), (0, 1));
     assert_eq!(run("comments", format!("{}\npattern p match a: a", many("/**/ ", 50_000))), (0, 1));

@@ -2,6 +2,7 @@
 //! reference, as far as they depend on events.
 
 use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use sequor::pattern::ast::{LinkKind, Skip};
@@ -79,8 +80,21 @@ struct Complete {
     moment: usize,
 }
 
+/// What a partial match is seen to be from outside.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Open {
+    /// The position of each event, and the stage that took it.
+    pub(crate) events: Vec<(Position, usize)>,
+    /// When its window closes; none where it is complete and waits for its turn.
+    pub(crate) deadline: Option<i64>,
+    /// Whether it is complete.
+    pub(crate) is_complete: bool,
+    /// The stages that may take an event next; `None` for the next event and the deadline.
+    pub(crate) waits: BTreeSet<Option<usize>>,
+}
+
 /// The partial matches of one key.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct KeyMatcher {
     pattern: Rc<Pattern>,
     stages: Vec<String>,
@@ -125,6 +139,36 @@ impl KeyMatcher {
     pub(crate) fn end_of_input(mut self) -> Vec<Found> {
         self.close_windows(None);
         self.found
+    }
+
+    /// What is open once time has come so far: each once, in whichever ways its events can be read.
+    pub(crate) fn open_at(&self, time: i64) -> Vec<Open> {
+        let mut then = self.clone();
+        then.close_windows(Some(time));
+        let events = |taken: &[Taken]| {
+            taken.iter().map(|taken| (taken.event.position.clone(), taken.stage)).collect::<Vec<_>>()
+        };
+        let mut open: BTreeMap<(bool, Vec<(Position, usize)>), Open> = BTreeMap::new();
+        for partial in &then.partials {
+            let (events, deadline) = (events(&partial.taken), then.deadline(partial));
+            let of = open.entry((false, events.clone())).or_insert_with(|| Open {
+                events,
+                deadline,
+                is_complete: false,
+                waits: BTreeSet::new(),
+            });
+            of.waits.extend(partial.waits.iter().map(|wait| match &wait.goal {
+                Goal::Event { stage, .. } => Some(*stage),
+                Goal::NextEvent | Goal::Deadline => None,
+            }));
+        }
+        for complete in &then.complete {
+            let events = events(&complete.taken);
+            let of =
+                Open { events: events.clone(), deadline: None, is_complete: true, waits: BTreeSet::new() };
+            open.insert((true, events), of);
+        }
+        open.into_values().collect()
     }
 
     /// An event begins a partial match where the pattern can begin.

@@ -25,6 +25,7 @@ use sequor::pattern::ast;
 
 use self::input::Event;
 use self::matcher::KeyMatcher;
+pub(crate) use self::matcher::Open;
 use self::shape::Pattern;
 use self::value::Value;
 
@@ -97,6 +98,35 @@ pub(crate) fn run(files: &[ast::File], inputs: &[Input], settings: &Settings) ->
         late: output::late(&input.late),
         dead: output::dead(&input.dead),
     })
+}
+
+/// Tells what of each pattern is open after each event: the pattern's place in the files, how many events there were, and
+/// what each key holds that holds something.
+pub(crate) fn follow(
+    files: &[ast::File],
+    inputs: &[Input],
+    settings: &Settings,
+    mut see: impl FnMut(usize, usize, Vec<Vec<Open>>),
+) -> Result<(), TooMany> {
+    let input = input::read(inputs, settings);
+    for (number, tree) in files.iter().flat_map(|file| &file.patterns).enumerate() {
+        let pattern = Rc::new(Pattern::new(tree));
+        let mut keys: Vec<(Vec<Value>, KeyMatcher)> = Vec::new();
+        for (count, event) in (1..).zip(&input.events) {
+            let reads = pattern.streams.as_ref().is_none_or(|streams| streams.contains(&event.stream));
+            if let Some(key) = key_of(&pattern, event).filter(|_| reads) {
+                let same = |other: &[Value]| other.iter().zip(&key).all(|(a, b)| a.equals(b));
+                let index = keys.iter().position(|(other, _)| same(other)).unwrap_or_else(|| {
+                    keys.push((key, KeyMatcher::new(Rc::clone(&pattern))));
+                    keys.len() - 1
+                });
+                keys[index].1.event(event)?;
+            }
+            let open = keys.iter().map(|(_, key)| key.open_at(event.time)).filter(|open| !open.is_empty());
+            see(number, count, open.collect());
+        }
+    }
+    Ok(())
 }
 
 /// The values of the pattern's key in an event; nothing where one of them is missing, null or no scalar.

@@ -5,7 +5,7 @@
 //! length is recorded together with the number of the next line. After a crash, what stands behind the recorded length is
 //! compared with the lines that belong there.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -82,6 +82,7 @@ impl FileSink {
                 place.path.display(),
             )));
         }
+        lock(&file)?;
         let mut sink = FileSink {
             bytes: place.bytes,
             next: cursor.next,
@@ -266,6 +267,7 @@ impl FileSink {
     fn finish_rotation(&mut self) -> io::Result<()> {
         let mut place = self.place.clone();
         self.file = put_aside(&*self.disk, &mut place)?;
+        lock(&self.file)?;
         self.bytes = 0;
         self.record(place)?;
         self.delete_old();
@@ -286,8 +288,20 @@ impl FileSink {
     /// Goes on in another file: the settings name another path than before.
     fn move_to(&mut self, name: &str, path: PathBuf) -> io::Result<()> {
         let (file, place) = new_file(&*self.disk, name, &path, &self.sidecar)?;
+        lock(&file)?;
         (self.file, self.bytes) = (file, 0);
         self.record(place)
+    }
+}
+
+/// Takes a file for this process: another service, as one that was restored from a backup, must not cut it.
+fn lock(file: &DiskFile) -> io::Result<()> {
+    match file.file.try_lock() {
+        Err(TryLockError::WouldBlock) => {
+            Err(io::Error::other(format!("`{}` is being written by another process", file.path.display())))
+        }
+        // Where there are no locks, there is no protection.
+        _ => Ok(()),
     }
 }
 
