@@ -22,7 +22,7 @@ use super::auth::wall_clock;
 use super::problem::Problem;
 use crate::event::Timestamp;
 use crate::journal::Tail;
-use crate::pipeline::live::{Handle, StreamStatus};
+use crate::pipeline::live::{Dropped, Handle, StreamStatus};
 
 /// What Prometheus calls the format.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -136,6 +136,9 @@ impl Collector for Standing {
             |of: fn(&StreamStatus) -> u64| streams().map(|(name, stream)| (name, of(stream))).collect();
         out.counter("source_events", "Events taken since the start", "stream", counts(|s| s.events))?;
         out.counter("late_events", "Late events since the start", "stream", counts(|s| s.late))?;
+        let duplicates = counts(|s| s.duplicates);
+        let help = "Events that had come before, since the start";
+        out.counter("duplicate_events", help, "stream", duplicates)?;
         let dead = counts(|s| s.dead_letters);
         out.counter("dead_letters", "Lines that were no events, since the start", "stream", dead)?;
         let lag = streams().map(|(name, stream)| {
@@ -153,6 +156,13 @@ impl Collector for Standing {
         out.single("idle_partitions", "Partitions that nobody waits for", idle as f64)?;
         out.single("waiting_events", "Events that wait for the watermark", status.waiting as f64)?;
         out.single("patterns", "Patterns that are there", status.registry.len() as f64)?;
+        let dropped = |of: fn(&Dropped) -> u64| status.dropped.values().map(of).sum::<u64>();
+        let excess = vec![
+            ("partial_matches_dropped", dropped(|d| d.partial_matches)),
+            ("matches_dropped", dropped(|d| d.matches)),
+            ("suspensions", dropped(|d| d.suspensions)),
+        ];
+        out.counter("budget_excess", "What patterns beyond budgets cost, since the start", "what", excess)?;
         let queued = vec![("events", live.queued_bytes() as f64)];
         out.gauge("queue_bytes", "What waits to be written", "queue", queued)?;
         let logs = [("matches", live.matches()), ("rejected", live.rejected()), ("control", live.control())];

@@ -45,6 +45,8 @@ pub(super) struct Partition {
     /// Since the start.
     events: u64,
     late: u64,
+    /// Events that had come before, and were dropped.
+    duplicates: u64,
     dead_letters: u64,
     /// The bound that would have kept 99.9 % of the events, in ms.
     #[schema(value_type = Option<i64>)]
@@ -86,6 +88,7 @@ fn shown(api: &Api, status: &Status, name: &str) -> Option<Stream> {
         holds: status.holder.as_ref().is_some_and(|(holder, _)| holder == name),
         events: stream.events,
         late: stream.late,
+        duplicates: stream.duplicates,
         dead_letters: stream.dead_letters,
         bound_for_99_9: stream.bound_for_99_9,
     };

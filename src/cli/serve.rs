@@ -17,7 +17,7 @@ use crate::api::server;
 use crate::api::tls::Certificate;
 use crate::api::{self, Audit};
 use crate::config::settings::{self, LatePolicy, LimitPolicy, Settings, Target, WebhookTarget};
-use crate::pipeline::decision::{BudgetPolicy, Budgets, StreamDeclaration};
+use crate::pipeline::decision::{BudgetPolicy, Budgets, Duplicates, StreamDeclaration};
 use crate::pipeline::live::{Handle, Live, Options, Silence, SinkOptions, StreamOptions};
 
 /// The arguments of `sequor serve`.
@@ -171,6 +171,11 @@ fn stream(settings: &settings::Stream) -> StreamOptions {
             out_of_orderness: settings.out_of_orderness,
             max_time_jump: settings.max_time_jump,
             flushes: settings.silence == settings::Silence::Flush,
+            duplicates: settings.duplicates.as_ref().map(|duplicates| Duplicates {
+                id: duplicates.id.clone(),
+                window: duplicates.window,
+                max_ids: duplicates.max_ids,
+            }),
             keeps_late: settings.late == LatePolicy::Output,
         },
         idle_timeout: settings.idle_timeout,

@@ -164,7 +164,8 @@ fn stream(stream: &mut Section<'_>, name: String) -> Stream {
         duplicates: stream.table("duplicates", |duplicates| {
             let (id, window) =
                 (duplicates.required("id"), duplicates.required_within("window", TimeSpan(1)..=SPAN_MAX));
-            Some(Duplicates { id: field(id?), window: window? })
+            let max_ids = duplicates.within("max_ids", 1..=100_000_000, 1_000_000);
+            Some(Duplicates { id: field(id?), window: window?, max_ids })
         }),
     }
 }

@@ -240,6 +240,8 @@ pub struct Duplicates {
     pub id: String,
     /// For how long an id is remembered, in event time.
     pub window: TimeSpan,
+    /// How many ids are remembered.
+    pub max_ids: usize,
 }
 
 /// `[[sinks]]`

@@ -113,6 +113,13 @@ impl Changes {
         }
     }
 
+    /// The same of a key that is called so.
+    pub(crate) fn end_named(&mut self, tag: Tag, name: &[u8]) {
+        if self.is_on && tag.is_given() {
+            self.ended.insert(name.to_vec());
+        }
+    }
+
     /// Whether all keys have to be given, if all are asked for or not.
     pub(crate) fn wants_all(&self, all: bool) -> bool {
         all || !self.is_on

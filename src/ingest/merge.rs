@@ -6,9 +6,10 @@ use std::sync::Arc;
 use super::blocks::{Blocks, Span};
 use super::partition::{Partition, Resume};
 use super::rejected::Rejected;
+use super::seen::Remember;
 use super::sources::{Source, merge};
 use crate::event::decode::Decoded;
-use crate::event::{Batch, Block, TimeSpan, Timestamp};
+use crate::event::{Batch, Block, EventId, TimeSpan, Timestamp};
 
 /// Takes stretches of partitions and gives batches in the order of event time.
 #[derive(Debug)]
@@ -45,12 +46,21 @@ pub struct PartitionSettings {
     pub max_time_jump: Option<TimeSpan>,
     /// Whether its events leave without waiting for the bound when all partitions are idle.
     pub flushes: bool,
+    /// How long the ids of events are remembered, so that none is taken twice.
+    pub remember: Option<Remember>,
 }
 
 impl PartitionSettings {
     /// A partition with this bound, and without the rest.
     pub fn new(stream: u32, number: u32, out_of_orderness: TimeSpan) -> PartitionSettings {
-        PartitionSettings { stream, number, out_of_orderness, max_time_jump: None, flushes: false }
+        PartitionSettings {
+            stream,
+            number,
+            out_of_orderness,
+            max_time_jump: None,
+            flushes: false,
+            remember: None,
+        }
     }
 }
 
@@ -61,8 +71,10 @@ pub struct Counters {
     pub lines: u64,
     /// Lines of white space alone.
     pub blank: u64,
-    /// Events, late ones included.
+    /// Events, late ones and duplicates included.
     pub events: u64,
+    /// Events that had come before, by their ids.
+    pub duplicates: u64,
     /// Late events.
     pub late: u64,
     /// Lines that are no events.
@@ -111,13 +123,14 @@ impl Ingest {
         if self.waiting > self.limit {
             return Err(BufferFull { limit: self.limit });
         }
-        let Decoded { block, dead, lines, blank } = decoded;
+        let Decoded { block, ids, dead, lines, blank } = decoded;
         let (all, dead_letters) = (block.heads.len(), dead.len());
         let block = Arc::new(block);
         let partition = &mut self.partitions[partition];
-        let before = partition.rejected.len();
-        let (events, late) = partition.push(&block, self.blocks.next_number(), lines, dead);
+        let (before, duplicates) = (partition.rejected.len(), partition.duplicates);
+        let (events, late) = partition.push(&block, &ids, self.blocks.next_number(), lines, dead);
         self.waiting += events + partition.rejected.len() - before;
+        self.counters.duplicates += partition.duplicates - duplicates;
         self.counters.lines += lines;
         self.counters.blank += blank;
         self.counters.events += all as u64;
@@ -191,9 +204,42 @@ impl Ingest {
         partition.lateness.bound_for(share, partition.events)
     }
 
+    /// How many events of a partition had come before.
+    pub fn duplicates_of(&self, partition: usize) -> u64 {
+        self.partitions[partition].duplicates
+    }
+
+    /// From now on, somebody asks what becomes of the ids that are remembered.
+    pub fn track_ids(&mut self) {
+        self.partitions.iter_mut().for_each(|partition| partition.seen.track());
+    }
+
+    /// Gives what has changed of a partition's remembered ids since the last call, up to the line `from`, where a start goes
+    /// on: ids with the times of their events, and without where they are forgotten. With `all`, all that were remembered
+    /// there.
+    pub fn give_ids(
+        &mut self,
+        partition: usize,
+        from: u64,
+        all: bool,
+        take: impl FnMut(EventId, Option<Timestamp>),
+    ) {
+        self.partitions[partition].seen.give(from, all, take);
+    }
+
+    /// Remembers an id that an earlier run gave, where the partition goes on.
+    pub fn remember(&mut self, partition: usize, id: EventId, time: Timestamp) {
+        self.partitions[partition].seen.put(id, time);
+    }
+
     /// Events and rejected lines that wait.
     pub fn waiting(&self) -> usize {
         self.waiting
+    }
+
+    /// The time that has to be reached for the first of what waits to leave; none where nothing waits.
+    pub fn due(&self) -> Option<Timestamp> {
+        self.partitions.iter().filter_map(|partition| partition.due(&self.blocks)).min()
     }
 
     /// Nothing more comes from a partition. It also counts as idle, which can be undone where a later run goes on with it.

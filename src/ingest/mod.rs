@@ -18,9 +18,11 @@ mod lateness;
 mod merge;
 mod partition;
 mod rejected;
+mod seen;
 mod sources;
 mod stragglers;
 
 pub use merge::{BufferFull, Counters, Ingest, PartitionSettings};
 pub use partition::Resume;
 pub use rejected::{Rejected, RejectedKind};
+pub use seen::Remember;

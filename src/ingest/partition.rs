@@ -10,9 +10,10 @@ use serde::{Deserialize, Serialize};
 use super::lateness::Lateness;
 use super::merge::PartitionSettings;
 use super::rejected::{Rejected, RejectedKind};
+use super::seen::Seen;
 use super::stragglers::{Entry, Stragglers};
 use crate::event::decode::{DeadLetter, Reason};
-use crate::event::{Block, TimeSpan, Timestamp};
+use crate::event::{Block, EventId, TimeSpan, Timestamp};
 
 /// A partition of the input.
 #[derive(Debug)]
@@ -44,6 +45,9 @@ pub(super) struct Partition {
     stragglers: Stragglers,
     /// Late events and dead letters; their order is the order in which they came.
     pub(super) rejected: VecDeque<Rejected>,
+    /// The ids that are remembered, and how many events came whose id was.
+    pub(super) seen: Seen,
+    pub(super) duplicates: u64,
     /// Events that came, those that came late, and how far behind those came that were not in order.
     pub(super) events: u64,
     pub(super) late: u64,
@@ -101,6 +105,8 @@ impl Partition {
             in_order: VecDeque::new(),
             stragglers: Stragglers::default(),
             rejected: VecDeque::new(),
+            seen: Seen::new(settings.remember),
+            duplicates: 0,
             events: 0,
             late: 0,
             lateness: Lateness::default(),
@@ -112,6 +118,7 @@ impl Partition {
         self.bound = TimeSpan(settings.out_of_orderness.0.max(0));
         self.max_jump = settings.max_time_jump;
         self.flushes = settings.flushes;
+        self.seen.set(settings.remember, self.next);
     }
 
     /// Goes on where a partition of an earlier run stood, when all events up to `taken` had been taken.
@@ -139,6 +146,13 @@ impl Partition {
         if self.flushes { self.highest.max(self.floor) } else { self.watermark() }
     }
 
+    /// The time that has to be reached for the first of what waits to leave.
+    pub(super) fn due(&self, blocks: &Blocks) -> Option<Timestamp> {
+        let in_order = self.in_order.front().map(|span| blocks.time(span.block, span.rows.start));
+        let rejected = self.rejected.front().map(|one| one.reached.unwrap_or(Timestamp::MIN));
+        [in_order, self.stragglers.first(), rejected].into_iter().flatten().min()
+    }
+
     /// Where to go on after a restart.
     pub(super) fn resume_point(&mut self, blocks: &Blocks) -> Resume {
         let waits = self.rejected.front().map(|rejected| rejected.offset);
@@ -158,6 +172,7 @@ impl Partition {
     pub(super) fn push(
         &mut self,
         block: &Arc<Block>,
+        ids: &[Option<EventId>],
         number: BlockNumber,
         lines: u64,
         dead: Vec<DeadLetter>,
@@ -170,14 +185,14 @@ impl Partition {
         let mut dead = dead.into_iter().peekable();
         while let Some(boundary) = self.boundary(from + lines, dead.peek()) {
             let to = block.heads[row..].partition_point(|head| head.position.offset < boundary) + row;
-            taken += self.events(block, number, row..to, &mut stragglers);
+            taken += self.new_events(block, ids, number, row..to, &mut stragglers);
             row = to;
             self.pass(boundary);
             if let Some(letter) = dead.next_if(|letter| letter.offset == boundary) {
                 self.reject(letter.offset, RejectedKind::Dead(letter));
             }
         }
-        taken += self.events(block, number, row..all, &mut stragglers);
+        taken += self.new_events(block, ids, number, row..all, &mut stragglers);
         taken += stragglers.len();
         self.stragglers.push(stragglers);
         self.next = from + lines;
@@ -207,6 +222,41 @@ impl Partition {
         if self.again.is_some_and(|again| again.below <= offset) {
             self.again = None;
         }
+    }
+
+    /// Takes rows of a block, but those whose ids are remembered. How many of their events are in order.
+    fn new_events(
+        &mut self,
+        block: &Arc<Block>,
+        ids: &[Option<EventId>],
+        number: BlockNumber,
+        rows: Range<usize>,
+        stragglers: &mut Vec<Entry>,
+    ) -> usize {
+        if !self.seen.is_on() {
+            return self.events(block, number, rows, stragglers);
+        }
+        let mut in_order = 0;
+        for row in rows {
+            let (time, offset) = (block.heads[row].time, block.heads[row].position.offset);
+            if let Some(id) = ids.get(row).copied().flatten() {
+                let is_rejected = time > self.furthest() || Some(time) <= self.watermark();
+                if self.seen.knows(id, self.watermark(), offset) {
+                    self.duplicates += 1;
+                    // Time goes on with it: else ids that come again and again would never be forgotten.
+                    if !is_rejected {
+                        self.highest = self.highest.max(Some(time));
+                    }
+                    continue;
+                }
+                // One that is rejected may be sent again.
+                if !is_rejected {
+                    self.seen.add(id, time, offset);
+                }
+            }
+            in_order += self.events(block, number, row..row + 1, stragglers);
+        }
+        in_order
     }
 
     /// Takes rows of a block. How many of their events are in order.
@@ -239,8 +289,13 @@ impl Partition {
                     Some(_) => heads[from..row].partition_point(|head| head.time <= taken),
                     None => 0,
                 };
-                if from + again < row {
-                    self.in_order.push_back(Span { block: number, rows: (from + again) as u32..row as u32 });
+                let rows = (from + again) as u32..row as u32;
+                match self.in_order.back_mut() {
+                    Some(last) if last.block == number && last.rows.end == rows.start => {
+                        last.rows.end = rows.end
+                    }
+                    _ if rows.is_empty() => {}
+                    _ => self.in_order.push_back(Span { block: number, rows }),
                 }
                 in_order += row - from - again;
             }

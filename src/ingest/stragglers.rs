@@ -74,6 +74,11 @@ impl Stragglers {
         self.runs.push(Run { entries, gone: 0 });
     }
 
+    /// The time of the first one.
+    pub(super) fn first(&self) -> Option<Timestamp> {
+        self.runs.iter().filter_map(|run| run.waiting().first()).map(|entry| entry.time).min()
+    }
+
     /// Puts the entries up to a time into `out`, in order.
     pub(super) fn release(&mut self, up_to: Timestamp, out: &mut Vec<Entry>) {
         out.clear();

@@ -100,9 +100,23 @@ pub struct StreamDeclaration {
     pub max_time_jump: Option<TimeSpan>,
     /// Whether its events leave without waiting for the bound when all partitions are idle.
     pub flushes: bool,
+    /// How events that came before are known; those are dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub duplicates: Option<Duplicates>,
     /// Whether late events are sent on, not only counted.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub keeps_late: bool,
+}
+
+/// How events that came before are known.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Duplicates {
+    /// The field that tells events apart.
+    pub id: String,
+    /// Until the partition's watermark is so far beyond an event, its id is remembered; in ms.
+    pub window: TimeSpan,
+    /// So many ids are remembered at most; those of the earliest events are forgotten first.
+    pub max_ids: usize,
 }
 
 fn yes() -> bool {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::decision::{Budgets, Change, Decision, Entry, OldState, Properties, StreamDeclaration, What};
+use super::decision::{
+    Budgets, Change, Decision, Duplicates, Entry, OldState, Properties, StreamDeclaration, What,
+};
 use super::failure::Failure;
 use super::live::Preparation;
 use super::shard::Cut;
@@ -14,8 +16,8 @@ use crate::engine::PatternSet;
 use crate::event::decode::{Decoded, Decoder};
 use crate::event::key::KeyHasher;
 use crate::event::record::StreamSettings;
-use crate::event::{Batch, Block, Position, TimeSpan, Timestamp};
-use crate::ingest::{BufferFull, Ingest, PartitionSettings, Rejected, Resume};
+use crate::event::{Batch, Block, FieldPath, Position, Schema, TimeSpan, Timestamp};
+use crate::ingest::{BufferFull, Ingest, PartitionSettings, Rejected, Remember, Resume};
 use crate::pattern::{self, plan::Plan};
 
 /// Takes what the merger gives, in order.
@@ -130,11 +132,7 @@ impl Merger {
             (0..).zip(&streams).map(|(rank, (_, declared))| declared.partition(rank)).collect();
         let stream = |(name, declared): (String, StreamDeclaration)| Stream {
             name,
-            eras: vec![Era {
-                from: 0,
-                decoder: Decoder::new(set.schema(), &declared.settings()),
-                declaration: declared,
-            }],
+            eras: vec![Era { from: 0, decoder: declared.decoder(set.schema()), declaration: declared }],
             era: 0,
             next: 0,
             is_idle: false,
@@ -220,6 +218,13 @@ impl Merger {
     /// When a decision that is made now can take effect at the earliest; none: before any event.
     pub(super) fn next_cut(&self) -> Option<Timestamp> {
         self.ingest.frontier().map(after)
+    }
+
+    /// The time that has to be reached for something to happen that waits for time: an event that leaves, or a decision that
+    /// takes effect.
+    pub(super) fn due(&self) -> Option<Timestamp> {
+        let decision = self.pending.keys().next().map(|(at, _)| Timestamp(at.0.saturating_sub(1)));
+        decision.into_iter().chain(self.ingest.due()).min()
     }
 
     /// Lets nothing leave beyond a time.
@@ -312,11 +317,8 @@ impl Merger {
     /// From an offset on, the lines of a stream are read in this way.
     fn declare(&mut self, stream: usize, from: u64, declaration: &StreamDeclaration) {
         let at = &mut self.streams[stream];
-        let era = Era {
-            from,
-            declaration: declaration.clone(),
-            decoder: Decoder::new(self.set.schema(), &declaration.settings()),
-        };
+        let era =
+            Era { from, declaration: declaration.clone(), decoder: declaration.decoder(self.set.schema()) };
         // A declaration that no line was read by is as if it had never been; so is any that an edited log puts back.
         at.eras.truncate(at.eras.partition_point(|known| known.from < from));
         at.eras.push(era);
@@ -473,7 +475,7 @@ impl Merger {
         {
             self.same_fields_since = self.epoch;
             for era in self.streams.iter_mut().flat_map(|stream| &mut stream.eras) {
-                era.decoder = Decoder::new(set.schema(), &era.declaration.settings());
+                era.decoder = era.declaration.decoder(set.schema());
             }
         }
         self.set = set;
@@ -527,7 +529,19 @@ impl StreamDeclaration {
         PartitionSettings {
             max_time_jump: self.max_time_jump,
             flushes: self.flushes,
+            remember: self
+                .duplicates
+                .as_ref()
+                .map(|&Duplicates { window, max_ids, .. }| Remember { window, max_ids }),
             ..PartitionSettings::new(rank, 0, self.out_of_orderness)
+        }
+    }
+
+    fn decoder(&self, schema: &Schema) -> Decoder {
+        let decoder = Decoder::new(schema, &self.settings());
+        match &self.duplicates {
+            Some(Duplicates { id, .. }) => decoder.with_ids(&FieldPath::dotted(id)),
+            None => decoder,
         }
     }
 

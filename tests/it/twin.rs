@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sequor::journal::Tail;
 use sequor::pattern::{Limits, compile};
@@ -108,7 +108,7 @@ pub(crate) fn export_both(dir: &Path) {
     export(dir, "events", "events.jsonl");
 }
 
-fn config(random: &mut Random, streams: &[&str]) -> String {
+fn config(random: &mut Random, streams: &[&str], by_clock: bool) -> String {
     let mut text = format!(
         "[engine]\nthreads = {}\nbatch_size = {}\n[data]\nsegment_size = \"4KiB\"\ncheckpoint_interval = \"{}\"\n",
         random.between(1, 3),
@@ -128,8 +128,11 @@ fn config(random: &mut Random, streams: &[&str]) -> String {
     }
     for name in streams {
         let bound = random.pick(&["0ms", "20ms", "200ms", "3s"]);
-        let idle = random.pick(&["1ms", "30ms", "120ms", "10m"]);
-        let silence = random.pick(&["flush", "hold", "clock"]);
+        let idle = *random.pick(&["1ms", "30ms", "120ms", if by_clock { "60ms" } else { "10m" }]);
+        let silence = match by_clock {
+            true => random.pick(&["flush", "hold", "clock", "clock"]),
+            false => random.pick(&["flush", "hold"]),
+        };
         let _ = write!(
             text,
             "[[streams]]\nname = \"{name}\"\nout_of_orderness = \"{bound}\"\nidle_timeout = \"{idle}\"\nsilence = \"{silence}\"\n"
@@ -142,6 +145,11 @@ fn config(random: &mut Random, streams: &[&str]) -> String {
         }
         if random.chance(10) {
             text += "time_field = \"at\"\n";
+        }
+        if random.chance(40) {
+            let (window, most) =
+                (random.pick(&["20ms", "300ms", "2s", "1h"]), random.pick(&[1, 9, 1_000_000]));
+            let _ = writeln!(text, "duplicates = {{ id = \"i\", window = \"{window}\", max_ids = {most} }}");
         }
     }
     text
@@ -183,8 +191,8 @@ fn line(random: &mut Random, clock: i64) -> String {
         _ => random.between(0, 40),
     };
     let (kind, key, number) = (random.pick(&["a", "a", "b", "b", "c"]), random.below(3), random.below(10));
-    let ts = clock + jitter;
-    format!("{{\"type\":\"{kind}\",\"ts\":{ts},\"at\":{},\"k\":{key},\"n\":{number}}}", ts + 7)
+    let (ts, id) = (clock + jitter, random.below(300));
+    format!("{{\"type\":\"{kind}\",\"ts\":{ts},\"at\":{},\"k\":{key},\"n\":{number},\"i\":{id}}}", ts + 7)
 }
 
 /// A scenario, as far as it has gone.
@@ -193,6 +201,8 @@ struct Round {
     service: Service,
     streams: Vec<&'static str>,
     clock: i64,
+    /// Whether events are of today, so that time can go on by the clock.
+    by_clock: bool,
     done: BTreeMap<&'static str, u32>,
 }
 
@@ -200,8 +210,9 @@ impl Round {
     fn new(seed: u64) -> Round {
         let mut random = Random::new(seed);
         let streams = some_streams(&mut random);
-        let service = Service::start(&config(&mut random, &streams));
-        Round { random, service, streams, clock: 1_000_000, done: BTreeMap::new() }
+        let by_clock = random.chance(40);
+        let service = Service::start(&config(&mut random, &streams, by_clock));
+        Round { random, service, streams, clock: 1_000_000, by_clock, done: BTreeMap::new() }
     }
 
     fn step(&mut self) {
@@ -220,9 +231,13 @@ impl Round {
         let took_place = match what {
             "events" => {
                 let stream = *random.pick(&self.streams);
+                let pace = if self.by_clock { 3 } else { 30 };
+                if self.by_clock {
+                    self.clock = wall_clock();
+                }
                 let mut lines = String::new();
                 for _ in 0..random.between(1, 30) {
-                    self.clock += random.between(0, 30);
+                    self.clock += random.between(0, pace);
                     lines += &line(random, self.clock);
                     lines.push('\n');
                 }
@@ -236,7 +251,8 @@ impl Round {
                 self.service.post(&format!("/v1/streams/{stream}/watermark"), body).status == 200
             }
             "silence" => {
-                thread::sleep(Duration::from_millis(random.below(120)));
+                let most = if self.by_clock { 400 } else { 120 };
+                thread::sleep(Duration::from_millis(random.below(most)));
                 true
             }
             "stop" => {
@@ -251,7 +267,7 @@ impl Round {
                     false => assert_eq!(self.service.stop(), 0, "{}", self.service.log()),
                 }
                 self.streams = some_streams(&mut self.random);
-                self.service.configure(&config(&mut self.random, &self.streams));
+                self.service.configure(&config(&mut self.random, &self.streams, self.by_clock));
                 self.service.restart();
                 true
             }
@@ -299,9 +315,6 @@ impl Round {
             };
             let headers = [("content-type", "application/merge-patch+json"), ("if-match", tag)];
             return self.service.send("PATCH", &path, &headers, body).status == 200;
-        }
-        if known.json()["state"] == "suspended" {
-            *self.done.entry("suspended").or_default() += 1;
         }
         // What is carried over has to be the same but for what is selected.
         let state = *random.pick(&["drain", "drop", "carry"]);
@@ -351,6 +364,10 @@ impl Round {
     }
 }
 
+fn wall_clock() -> i64 {
+    i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap()
+}
+
 fn some_streams(random: &mut Random) -> Vec<&'static str> {
     let mut streams: Vec<_> = STREAMS.into_iter().filter(|_| random.chance(50)).collect();
     if streams.is_empty() {
@@ -378,13 +395,18 @@ fn a_replay_of_the_logs_gives_what_the_service_gave() {
         assert_eq!(round.service.stop(), 0, "{}", round.service.log());
         export_both(&round.service.dir);
         let sent = Out::sent(&round.service.data());
+        let control = fs::read_to_string(round.service.dir.join("control.jsonl")).unwrap();
+        let suspensions = control.matches("\"change\":\"suspend\"").count() as u32;
+        *round.done.entry("suspension").or_default() += suspensions;
         for (threads, batch) in [("1", "4096"), ("3", "7")] {
             let replayed = Out::replayed(&round.service.dir, threads, batch);
             if let Some(difference) = replayed.beyond(&sent).or_else(|| sent.beyond(&replayed)) {
-                let control = fs::read_to_string(round.service.dir.join("control.jsonl")).unwrap();
                 panic!("seed {seed}, {threads} threads, {difference}\n{control}");
             }
         }
+        let control = fs::read_to_string(round.service.dir.join("control.jsonl")).unwrap();
+        let of_clock = |entry: &&str| entry.contains("\"sequor\",\"op\":\"heartbeat\"");
+        *done.entry("clock").or_default() += control.lines().filter(of_clock).count() as u32;
         round.done.into_iter().for_each(|(what, count)| *done.entry(what).or_default() += count);
         for (sum, text) in lines.iter_mut().zip([&sent.matches, &sent.late, &sent.dead]) {
             *sum += text.lines().count();

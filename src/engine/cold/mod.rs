@@ -180,6 +180,27 @@ impl Cold {
         }
     }
 
+    /// Drops the keys of a pattern, as something that happened to them.
+    pub(super) fn drop_all(&mut self, pattern: u32, changes: &mut Changes) {
+        let mut keys = std::mem::take(&mut self.of[pattern as usize]);
+        let Cold { spill: Some(spill), record, lost, .. } = self else { return };
+        for (tag, place) in keys.table.tags() {
+            let read = match tag.is_given() {
+                true => spill.get(place, record).and_then(|()| {
+                    let record = Record::read(record).map_err(|damaged| damaged.to_string())?;
+                    changes.end_named(*tag, record.name);
+                    Ok(())
+                }),
+                false => Ok(()),
+            };
+            if let Err(why) = read {
+                *lost = Some(why);
+                return;
+            }
+            spill.remove(place);
+        }
+    }
+
     /// Loads what an event of a key needs, if it may change anything for the pattern. False: that failed.
     #[cold]
     pub(super) fn load_for(
@@ -310,6 +331,16 @@ impl Engine {
     /// How many keys lie outside.
     pub fn cold_keys(&self) -> usize {
         self.cold.of.iter().map(|keys| keys.table.len()).sum()
+    }
+
+    /// When the next deadline passes at which something may be found, or keys have to be loaded for one; none where nothing
+    /// waits for time.
+    pub fn due(&mut self) -> Option<Timestamp> {
+        self.deadlines
+            .next(Timestamp::MAX, &self.store)
+            .into_iter()
+            .chain(self.cold.calendar.due(Timestamp::MAX))
+            .min()
     }
 
     /// Passes deadlines up to a time where keys have to be loaded for that: a stretch of time after the other, so that

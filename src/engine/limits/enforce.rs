@@ -219,6 +219,7 @@ impl Engine {
             if self.set.patterns[number].decided.1 != set.patterns[number].decided.1 {
                 let slots = &set.schema().keys[set.patterns[number].key];
                 self.runners[number].drop_all(slots, &mut self.store);
+                self.cold.drop_all(number as u32, self.runners[number].changes_mut());
             }
         }
     }

@@ -18,7 +18,7 @@ use self::scan::Malformed;
 use self::tree::{Names, Tree};
 use self::walk::{Guesses, Line, Time, Walk};
 use super::record::StreamSettings;
-use super::{Block, FieldPath, Head, Position, Schema, Slot, TypeId};
+use super::{Block, EventId, FieldPath, Head, Position, Schema, Slot, TypeId};
 
 /// The longest line that is read as an event, in bytes.
 pub const LINE_BYTES_MAX: usize = 16 << 20;
@@ -45,6 +45,7 @@ pub struct Decoder {
     guesses: Guesses,
     types: Names,
     time_field: String,
+    finds_ids: bool,
     width: usize,
     /// Events in the last block: room for as many is reserved in the next one.
     expected: usize,
@@ -55,6 +56,8 @@ pub struct Decoder {
 pub struct Decoded {
     /// The events.
     pub block: Block,
+    /// Of each event the id, where the decoder looks for ids.
+    pub ids: Vec<Option<EventId>>,
     /// The lines that are no events, in their order.
     pub dead: Vec<DeadLetter>,
     /// All lines, blank ones included.
@@ -81,11 +84,20 @@ impl Decoder {
             guesses: Guesses::default(),
             types: Names::default(),
             time_field: settings.time_field.clone(),
+            finds_ids: false,
             width: 0,
             expected: 0,
         };
         decoder.grow(schema);
         decoder
+    }
+
+    /// Looks for ids of events too, in a field.
+    pub fn with_ids(mut self, field: &FieldPath) -> Decoder {
+        self.tree.want_id(field);
+        self.finds_ids = true;
+        self.guesses = Guesses::new(&self.tree);
+        self
     }
 
     /// Decodes from now on for a schema that the present one has become by more fields and types. It costs what is new.
@@ -137,6 +149,7 @@ impl Decoder {
             unescaped: &mut block.unescaped,
             time: Time::Missing,
             kind: TypeId::NONE,
+            id: Slot::Null,
         };
         let mut at = 0;
         while at < text.len() {
@@ -163,6 +176,9 @@ impl Decoder {
                     Time::At(time) => {
                         let head = Head { time, position, kind: walk.kind, raw: from as u32..to as u32 };
                         block.heads.push(head);
+                        if self.finds_ids {
+                            found.ids.push(walk.event_id());
+                        }
                         continue;
                     }
                     Time::Missing => Reason::NoTime(self.time_field.clone()),

@@ -25,6 +25,8 @@ pub(super) struct Node {
     pub(super) is_time: bool,
     /// Whether it is the type.
     pub(super) is_type: bool,
+    /// Whether it tells events apart.
+    pub(super) is_id: bool,
     /// Its wanted members.
     pub(super) members: Names,
     /// Its wanted elements by index, in order.
@@ -45,6 +47,11 @@ impl Tree {
         tree.grow(type_field).is_type = true;
         tree.grow(time_field).is_time = true;
         tree
+    }
+
+    /// Adds the field that tells events apart.
+    pub(super) fn want_id(&mut self, path: &FieldPath) {
+        self.grow(path).is_id = true;
     }
 
     /// Adds a field that fills a slot.

@@ -4,7 +4,7 @@
 use super::instant;
 use super::scan::{Malformed, Quoted, Scanner, unescape};
 use super::tree::{Names, Node, NodeId, Tree};
-use crate::event::{Slot, Timestamp, TypeId};
+use crate::event::{EventId, Slot, Timestamp, TypeId};
 
 /// What a line holds.
 pub(super) enum Line {
@@ -76,6 +76,8 @@ pub(super) struct Walk<'a, 't> {
     pub(super) unescaped: &'a mut String,
     pub(super) time: Time,
     pub(super) kind: TypeId,
+    /// What tells the event apart.
+    pub(super) id: Slot,
 }
 
 impl<'t> Walk<'_, 't> {
@@ -89,6 +91,7 @@ impl<'t> Walk<'_, 't> {
                 self.slots.resize(self.base + self.width, Slot::Null);
                 self.time = Time::Missing;
                 self.kind = TypeId::NONE;
+                self.id = Slot::Null;
                 let from = scan.at;
                 scan.at = self.object(Tree::ROOT, from)?;
                 Line::Event { from, to: scan.at }
@@ -230,6 +233,9 @@ impl<'t> Walk<'_, 't> {
         if matches!(*self.placed(node), Slot::Float(float) if float.is_infinite()) {
             *self.place(node) = Slot::Null;
         }
+        if node.is_id {
+            self.id = *self.placed(node);
+        }
         Ok(())
     }
 
@@ -296,6 +302,14 @@ impl<'t> Walk<'_, 't> {
         if node.is_type {
             self.kind = TypeId::NONE;
         }
+        if node.is_id {
+            self.id = Slot::Null;
+        }
+    }
+
+    /// The id of the event that was taken last.
+    pub(super) fn event_id(&self) -> Option<EventId> {
+        EventId::of(self.id, self.text_of(&self.id).unwrap_or_default())
     }
 
     #[inline(always)]

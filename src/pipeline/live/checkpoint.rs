@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 use super::super::decision::Budgets;
 use super::super::merger::Was;
 use crate::engine::{Engine, KeyState, Progress};
-use crate::event::Timestamp;
+use crate::event::{EventId, Timestamp};
 use crate::ingest::Resume;
 use crate::state::{Entry, StateStore, Writer};
 
@@ -23,6 +23,9 @@ const PART_BYTES: usize = 1 << 20;
 
 /// What suppression knows has this in the place of a pattern's id.
 pub(super) const SENT: u64 = u64::MAX;
+
+/// The ids of events that streams remember have this in the place of a pattern's id.
+pub(super) const SEEN: u64 = u64::MAX - 2;
 
 /// Keys that take no part any more have this.
 pub(super) const BLOCKED: u64 = u64::MAX - 1;
@@ -81,6 +84,22 @@ pub(super) struct Saved {
     pub(super) pattern: u64,
     pub(super) key: Vec<u8>,
     pub(super) state: Option<Vec<u8>>,
+}
+
+impl Saved {
+    /// An id of an event that a stream remembers; without a time, one that it does not remember any more.
+    pub(super) fn seen(stream: &str, id: EventId, time: Option<Timestamp>) -> Saved {
+        let key = [&id.to_bytes(), stream.as_bytes()].concat();
+        Saved { pattern: SEEN, key, state: time.map(|time| time.0.to_le_bytes().to_vec()) }
+    }
+}
+
+/// The stream, the id and the time of an entry about an id that a stream remembers.
+pub(super) fn seen(entry: &Entry<'_>) -> Option<(String, EventId, Timestamp)> {
+    let (id, stream) = entry.key.split_first_chunk().filter(|_| entry.pattern == SEEN)?;
+    let time = entry.value?.try_into().ok()?;
+    let stream = std::str::from_utf8(stream).ok()?.to_owned();
+    Some((stream, EventId::from_bytes(*id)?, Timestamp(i64::from_le_bytes(time))))
 }
 
 /// What the owner hears of it.

@@ -9,6 +9,7 @@ mod backup;
 mod budgets;
 mod checkpoint;
 mod cold;
+mod due;
 mod handle;
 mod idempotency;
 mod intake;

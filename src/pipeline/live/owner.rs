@@ -13,11 +13,12 @@ use super::super::decision::{
     Budgets, Change, Decision, Entry, OldState, Properties, StreamDeclaration, What,
 };
 use super::super::failure::Failure;
-use super::super::merger::{Merger, Taker, Was, plan_of};
+use super::super::merger::{Merger, Stream, Taker, Was, plan_of};
 use super::super::registry::{Pattern, Registry};
 use super::super::shard::{Cut, Step};
 use super::budgets::Reports;
-use super::checkpoint::{self, Cut as Checkpoint, Done, Installed, Part};
+use super::checkpoint::{self, Cut as Checkpoint, Done, Installed, Part, Saved};
+use super::due::Due;
 use super::handle::{Arrival, Shared};
 use super::mark::Mark;
 use super::options::{Silence, StreamOptions};
@@ -108,6 +109,8 @@ pub(super) struct Watched {
 /// The shards' channels.
 pub(super) struct Shards {
     channels: Vec<Sender<Step>>,
+    /// When the next deadline of each passes.
+    dues: Vec<Arc<Due>>,
     /// Why one of them has stopped, if it could.
     lost: Arc<OnceLock<String>>,
     /// Whether all keys were named anew since the last checkpoint.
@@ -115,8 +118,17 @@ pub(super) struct Shards {
 }
 
 impl Shards {
-    pub(super) fn new(channels: Vec<Sender<Step>>, lost: Arc<OnceLock<String>>) -> Shards {
-        Shards { channels, lost, is_renumbered: false }
+    pub(super) fn new(
+        channels: Vec<Sender<Step>>,
+        dues: Vec<Arc<Due>>,
+        lost: Arc<OnceLock<String>>,
+    ) -> Shards {
+        Shards { channels, dues, lost, is_renumbered: false }
+    }
+
+    /// When the next deadline after a time passes, as the shards knew a moment ago.
+    fn due_after(&self, time: Option<Timestamp>) -> Option<Timestamp> {
+        self.dues.iter().filter_map(|due| due.get()).filter(|&due| Some(due) > time).min()
     }
 
     fn tell(&self, step: &Step) -> Result<(), Failure> {
@@ -191,6 +203,7 @@ impl Owner {
             }
             self.try_again()?;
             self.silence();
+            self.clock();
             self.keep_to_budgets();
             self.go_on()?;
             self.shared.turned();
@@ -331,6 +344,37 @@ impl Owner {
             let idle = Decision::Idle { stream: state.name.clone(), offset: state.next };
             self.decides(idle);
         }
+    }
+
+    /// Lets time go on by the clock where all have fallen silent and a stream is set so; only where that releases something,
+    /// so that the control log grows by what happens.
+    fn clock(&mut self) {
+        let is_silent = |(watched, stream): (&Watched, &Stream)| {
+            // After a start, what clients have held back meanwhile is to have its chance.
+            let for_long = watched.heard.elapsed() >= watched.options.idle_timeout;
+            stream.is_idle && watched.held.is_empty() && (for_long || !watched.is_wanted)
+        };
+        let by_clock = |&number: &usize| {
+            let Watched { options, is_wanted, .. } = &self.streams[number];
+            *is_wanted && options.silence == Silence::Clock
+        };
+        let bound = |number: usize| self.streams[number].options.declaration.out_of_orderness;
+        let Some(number) = (0..self.streams.len()).filter(by_clock).min_by_key(|&number| bound(number))
+        else {
+            return;
+        };
+        if !self.streams.iter().zip(self.merger.streams()).all(is_silent) {
+            return;
+        }
+        let to = Timestamp(wall_clock().saturating_sub(bound(number).0).saturating_sub(1));
+        let frontier = self.merger.ingest().frontier();
+        let due = self.merger.due().into_iter().chain(self.shards.due_after(frontier)).min();
+        if Some(to) <= frontier || due.is_none_or(|due| due > to) {
+            return;
+        }
+        let Stream { name, next, .. } = &self.merger.streams()[number];
+        let heartbeat = Decision::Heartbeat { stream: name.clone(), offset: *next, floor: to };
+        self.decides(heartbeat);
     }
 
     /// Lets go of old events that no start needs.
@@ -559,6 +603,7 @@ impl Owner {
 
     fn begin_checkpoint(&mut self) -> Result<(), Failure> {
         let resumes = self.merger.ingest().resume_points();
+        let from: Vec<u64> = resumes.iter().map(|at| at.from).collect();
         let streams = self.merger.streams().iter().zip(resumes);
         let set = self.merger.set();
         let mut ids = vec![u64::MAX; set.names().count()];
@@ -590,6 +635,16 @@ impl Owner {
         parts
             .send(Part::Begin(number, cut, self.shards.channels.len(), full))
             .map_err(|_| Failure::Panicked)?;
+        for (stream, from) in (0..).zip(from) {
+            let name = &self.merger.streams()[stream].name.clone();
+            let mut ids = Vec::new();
+            self.merger
+                .ingest()
+                .give_ids(stream, from, full, |id, time| ids.push(Saved::seen(name, id, time)));
+            if !ids.is_empty() {
+                self.checkpoints.parts.send(Part::Keys(ids)).map_err(|_| Failure::Panicked)?;
+            }
+        }
         let give = checkpoint::give(number, ids.into(), full, parts.clone());
         self.shards.tell(&Step::Barrier(number, give))?;
         self.rejects.send(Reject::Barrier(number)).map_err(|_| Failure::Panicked)
@@ -669,6 +724,7 @@ impl Owner {
             let ingest = self.merger.ingest();
             let watermark = ingest.watermark_of(number);
             let (late, bound_for_99_9) = (ingest.late_of(number), ingest.bound_for(number, 0.999));
+            let duplicates = ingest.duplicates_of(number);
             let stream = &self.merger.streams()[number];
             let told = StreamStatus {
                 taken: stream.next,
@@ -677,6 +733,7 @@ impl Owner {
                 events: stream.counts.events,
                 dead_letters: stream.counts.dead_letters,
                 late,
+                duplicates,
                 silence: self.streams[number].options.silence,
                 out_of_orderness: self.streams[number].options.declaration.out_of_orderness,
                 bound_for_99_9,

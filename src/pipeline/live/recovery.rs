@@ -10,11 +10,11 @@ use super::super::decision::{Decision, Entry, StreamDeclaration, What};
 use super::super::failure::Failure;
 use super::super::merger::{Was, plan_of};
 use super::super::registry::Registry;
-use super::checkpoint::{BLOCKED, Cut, Installed, SENT};
+use super::checkpoint::{BLOCKED, Cut, Installed, SENT, seen};
 use super::handle::Arrival;
 use super::owner::Owner;
 use crate::engine::{Engine, KeyState, PatternSet};
-use crate::event::Timestamp;
+use crate::event::{EventId, Timestamp};
 use crate::ingest::Resume;
 use crate::journal::{Reader, Record, Tail};
 use crate::pattern::plan::Plan;
@@ -83,6 +83,8 @@ pub(super) struct Found {
     pub(super) number: u64,
     /// Where everything stood.
     pub(super) cut: Cut,
+    /// What streams remember where they are read again from, once it was read.
+    seen: Vec<(String, EventId, Timestamp)>,
 }
 
 /// The newest checkpoint that is whole, that the logs of output reach to, and after which all events are kept: `firsts`
@@ -119,7 +121,7 @@ pub(super) fn checkpoint(
                     store.resume(Some(number)).map_err(Failure::State)?;
                 }
                 info!(number, keys, "going on from a checkpoint");
-                return Ok(Some(Found { number, cut }));
+                return Ok(Some(Found { number, cut, seen: Vec::new() }));
             }
             Err(error) => warn!(number, %error, "a checkpoint is damaged"),
         }
@@ -136,7 +138,7 @@ pub(super) fn checkpoint(
 impl Found {
     /// Makes the engines hold what the checkpoint has.
     pub(super) fn restore(
-        &self,
+        &mut self,
         store: &dyn StateStore,
         set: &PatternSet,
         engines: &mut [Engine],
@@ -149,9 +151,12 @@ impl Found {
         for engine in engines.iter_mut() {
             engine.resume(&self.cut.engine);
         }
-        let mut damaged = None;
+        let (mut damaged, mut remembered) = (None, Vec::new());
         let loaded = store.load(self.number, &mut |entry| {
-            let Some(&pattern) = numbers.get(&entry.pattern) else { return };
+            let Some(&pattern) = numbers.get(&entry.pattern) else {
+                remembered.extend(seen(&entry));
+                return;
+            };
             let key = KeyState { pattern, key: entry.key, state: entry.value };
             for engine in engines.iter_mut() {
                 match engine.restore(key) {
@@ -165,6 +170,7 @@ impl Found {
         if let Some(error) = damaged {
             return Err(Failure::Key(self.number, error));
         }
+        self.seen = remembered;
         engines.iter_mut().for_each(Engine::restored);
         Ok(())
     }
@@ -241,6 +247,15 @@ impl Owner {
             if !had_effect && !matches!(entry.decision, Decision::Idle { .. }) {
                 self.merger.decide(entry);
             }
+        }
+        // What streams remember comes after they are declared as where they go on.
+        for (stream, id, time) in found.iter().flat_map(|found| &found.seen) {
+            if let Some(stream) = self.merger.stream(stream) {
+                self.merger.ingest().remember(stream, *id, *time);
+            }
+        }
+        if self.checkpoints.interval.is_some() {
+            self.merger.ingest().track_ids();
         }
         let names: Vec<String> = self.merger.streams().iter().map(|stream| stream.name.clone()).collect();
         // One that is new joins later.

@@ -25,6 +25,7 @@ use super::backup;
 use super::budgets::Reports;
 use super::checkpoint::{self, Part};
 use super::cold;
+use super::due::Due;
 use super::handle::{Handle, Shared};
 use super::idempotency::Keys;
 use super::intake::Preparing;
@@ -143,7 +144,7 @@ impl Live {
             .map_err(|error| recovery(Failure::State(error)))?;
         let store: Arc<dyn StateStore> = Arc::new(store);
         info!("{state}");
-        let found = match options.checkpoint_interval {
+        let mut found = match options.checkpoint_interval {
             Some(_) => {
                 let names = watched.iter().map(|stream| stream.options.name.as_str());
                 let firsts = names.zip(logs.iter().map(Tail::first)).collect();
@@ -191,23 +192,29 @@ impl Live {
         let mut engines: Vec<Engine> = (0..shards as u32).map(engine).collect();
         cold::limit(&dir, options.state_memory, &mut engines)
             .map_err(|error| recovery(Failure::State(error)))?;
-        if let Some(found) = &found {
+        if let Some(found) = &mut found {
             found.restore(&*store, merger.set(), &mut engines).map_err(recovery)?;
         }
 
         let (parts, to_checkpoint) = bounded(PARTS_LEN);
         let (mut to_shards, mut from_shards, mut others) = (Vec::new(), Vec::new(), Vec::new());
+        let mut dues = Vec::new();
         let reports = Arc::new(Reports::new(shards));
         let lost = Arc::<OnceLock<String>>::default();
-        for (number, engine) in engines.into_iter().enumerate() {
+        for (number, mut engine) in engines.into_iter().enumerate() {
             let reports = Arc::clone(&reports);
             let (to_shard, steps) = bounded(QUEUE_LEN);
             let (pieces, from_shard) = bounded(QUEUE_LEN);
             to_shards.push(to_shard);
             from_shards.push(from_shard);
+            let due = Arc::new(Due::new(&mut engine));
+            dues.push(Arc::clone(&due));
             let lost = Arc::clone(&lost);
             let run = move || {
-                let watch = |engine: &mut _, time| reports.take(number, engine, time);
+                let watch = |engine: &mut _, time| {
+                    reports.take(number, engine, time);
+                    due.note(engine);
+                };
                 if let Err(why) = shard::run(engine, &steps, &pieces, Some(look::nanos), watch) {
                     let _ = lost.set(why);
                 }
@@ -284,7 +291,7 @@ impl Live {
         };
         let mut owner = Owner {
             merger,
-            shards: Shards::new(to_shards, lost),
+            shards: Shards::new(to_shards, dues, lost),
             control,
             registry: Arc::default(),
             max_patterns: options.max_patterns,

@@ -59,6 +59,8 @@ pub struct StreamStatus {
     pub dead_letters: u64,
     /// Late events since the start.
     pub late: u64,
+    /// Events since the start that had come before.
+    pub duplicates: u64,
     /// What becomes of time when all streams are silent.
     pub silence: Silence,
     /// How far behind its highest time an event may come.
