@@ -77,7 +77,8 @@ fn nothing_shows_of_giving_up_all_keys_after_every_event() {
         }
         let mut plain = Run::of_case(&case);
         plain.all_lines(&case);
-        let between: [(usize, fn(&mut Engine)); 2] =
+        type Between = fn(&mut Engine);
+        let between: [(usize, Between); 2] =
             [(usize::MAX, |engine| engine.evict(0)), (Random::new(seed).below(10_000) as usize, |_| {})];
         for (bytes, between) in between {
             let mut run = spilling(Run::of_case(&case), bytes);
