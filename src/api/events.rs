@@ -66,7 +66,7 @@ pub(super) async fn post(
 ) -> Result<Response, Problem> {
     let limits = &api.0.limits;
     if api.0.live.events(&stream).is_none() {
-        return Err(NotAppended::NoStream.into());
+        return Err(NotAppended::NoStream(stream).into());
     }
     let (kind, packing, key) = (Kind::of(&headers)?, Packing::of(&headers)?, key(&headers)?);
     let (body_max, line_max) = (limits.body_bytes, limits.line_bytes);

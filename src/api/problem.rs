@@ -145,7 +145,7 @@ impl IntoResponse for Problem {
 impl From<NotAppended> for Problem {
     fn from(why: NotAppended) -> Problem {
         let (status, code, retry_after) = match &why {
-            NotAppended::NoStream => (StatusCode::NOT_FOUND, "no-such-stream", None),
+            NotAppended::NoStream(_) => (StatusCode::NOT_FOUND, "no-such-stream", None),
             NotAppended::OtherBody => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key", None),
             NotAppended::Storage(error) if matches!(**error, JournalError::TooLarge { .. }) => {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too-large", None)

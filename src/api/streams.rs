@@ -8,7 +8,7 @@ use tokio::sync::oneshot;
 use utoipa::ToSchema;
 
 use super::Api;
-use super::extract::{self, Caller, Named};
+use super::extract::{self, Caller, Moment, Named};
 use super::problem::Problem;
 use crate::event::{TimeSpan, Timestamp};
 use crate::pipeline::live::{NotAppended, Refusal, Silence, Status};
@@ -121,15 +121,15 @@ pub(super) async fn get(
     Named(stream): Named<String>,
 ) -> Result<Json<Stream>, Problem> {
     let found = shown(&api, &api.0.live.status(), &stream);
-    Ok(Json(found.ok_or(NotAppended::NoStream)?))
+    Ok(Json(found.ok_or(NotAppended::NoStream(stream))?))
 }
 
 /// That time has come so far.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Heartbeat {
-    /// In epoch milliseconds.
-    time: i64,
+    /// In epoch milliseconds, or RFC 3339.
+    time: Moment,
 }
 
 /// Says that no event at or before a time comes any more
@@ -155,7 +155,7 @@ pub(super) async fn watermark(
 ) -> Result<Json<Value>, Problem> {
     let (reply, answer) = oneshot::channel();
     let told = move |result| _ = reply.send(result);
-    api.0.live.heartbeat(&stream, Timestamp(heartbeat.time), &caller.0.name, told);
+    api.0.live.heartbeat(&stream, heartbeat.time.0, &caller.0.name, told);
     let watermark = answer.await.unwrap_or(Err(Refusal::Stopping))?;
     Ok(Json(json!({ "watermark": watermark })))
 }

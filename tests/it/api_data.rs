@@ -356,7 +356,9 @@ fn streams_tell_how_they_stand() {
     assert!(all["held_by"]["since"].as_i64().unwrap() > 0);
     // Eleven events above the watermark. Before the line that is none, nothing can stand any more.
     assert_eq!(all["waiting"], 11);
-    assert_eq!(problem(&service.get("/v1/streams/none")), (404, "no-such-stream".into()));
+    let none = service.get("/v1/streams/none");
+    assert_eq!(problem(&none), (404, "no-such-stream".into()));
+    assert!(none.body.contains("there is no stream `none`"), "{}", none.body);
 }
 
 #[test]

@@ -354,6 +354,9 @@ fn whatever_goes_wrong_is_a_problem_document() {
     assert_problem(&service.post("/v1/patterns", "[]"), 422, "no-pattern");
     assert_problem(&service.get("/v1/patterns/%ff"), 400, "invalid-path");
     assert_problem(&service.post("/v1/streams/events/watermark", "{\"time\":true}"), 422, "invalid-body");
+    let told =
+        service.post("/v1/streams/events/watermark", "{\"time\":\"1970-01-01T00:00:01Z\"}").ok().json();
+    assert_eq!(told["watermark"], 1_000);
     let own = service.send("GET", "/nothing", &[("x-request-id", "mine-1")], "");
     assert_eq!(own.header("x-request-id"), "mine-1");
 }

@@ -201,9 +201,10 @@ fn what_is_cold_is_seen_and_counted_like_the_rest() {
     run.engine.evict(0);
     assert_eq!((run.engine.cold_keys(), names(&run.engine).len()), (50, 50));
     for touched in [0, 20] {
+        let now = 1_000 * (1 + touched);
         for run in [&mut run, &mut plain] {
-            run.lines(0, (0..touched).flat_map(|key| line("a", key, 300 + key)).collect());
-            run.lines(0, line("x", 0, 400));
+            run.lines(0, (0..touched).flat_map(|key| line("a", key, now + key)).collect());
+            run.lines(0, line("x", 0, now + 100));
         }
         assert_eq!(run.engine.cold_keys(), 50 - touched);
         assert_eq!(names(&run.engine), names(&plain.engine));
@@ -222,8 +223,8 @@ fn what_is_cold_is_seen_and_counted_like_the_rest() {
         assert_eq!(cold[0].partial_matches, 200 + touched as u64);
         // Enough comes for another count.
         for run in [&mut run, &mut plain] {
-            run.lines(0, (0..1_000).flat_map(|_| line("x", 0, 401)).collect());
-            run.lines(0, line("x", 0, 402));
+            run.lines(0, (0..1_000).flat_map(|_| line("x", 0, now + 101)).collect());
+            run.lines(0, line("x", 0, now + 102));
         }
     }
     assert!(run.engine.held_of(0, b"none", Page { skip: 0, take: 10, bytes: 1 }).is_none());

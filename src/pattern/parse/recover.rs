@@ -8,7 +8,7 @@ use crate::pattern::code;
 use crate::pattern::diagnostic::Diagnostic;
 
 /// The words that may come after an element or a clause: the nearest of them is the one that was meant.
-const FOLLOWING: [&str; 16] = [
+pub(super) const FOLLOWING: [&str; 16] = [
     "after",
     "combinations",
     "consecutive",

@@ -6,7 +6,7 @@ use nom::branch::alt;
 use super::element::element;
 use super::input::{Parse, Tokens, absent, keyword, unexpected};
 use super::name::{begins_clause, begins_link};
-use super::recover::{keyword_meant, on_new_line, report, skip_to};
+use super::recover::{FOLLOWING, keyword_meant, on_new_line, report, skip_to};
 use super::token::Kind;
 use crate::pattern::ast::{Element, Link, LinkKind, Sequence};
 use crate::pattern::code;
@@ -86,9 +86,13 @@ fn next_link(input: Tokens<'_>, in_group: bool) -> Parse<'_, Link> {
             false => "a link (`next`, `followed by`, …), a modifier or a clause",
         };
         let mistake = unexpected(input, expected);
-        let mistake = match input.first().kind {
+        let mistake = match &input.first().kind {
             Kind::Symbol(")") => mistake.help("no parenthesis is open here"),
             Kind::Keyword("not") => mistake.help("a negation is `not next` or `not followed by`"),
+            Kind::Name(found) => match input.meant(found, &FOLLOWING) {
+                Some(word) => mistake.help(format!("did you mean `{word}`?")).suggest(input.span(), word),
+                None => mistake,
+            },
             _ => mistake,
         };
         let place = mistake.span.start;

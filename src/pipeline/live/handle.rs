@@ -99,8 +99,8 @@ pub struct Appended {
 /// Why lines were not appended.
 #[derive(Debug, Clone)]
 pub enum NotAppended {
-    /// There is no such stream.
-    NoStream,
+    /// There is no stream of this name.
+    NoStream(String),
     /// Too much waits already: later.
     Full,
     /// Another batch came with the same key.
@@ -114,7 +114,9 @@ pub enum NotAppended {
 impl fmt::Display for NotAppended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            NotAppended::NoStream => f.write_str("there is no such stream"),
+            NotAppended::NoStream(name) => {
+                write!(f, "there is no stream `{name}`: `GET /v1/streams` lists them")
+            }
             NotAppended::Full => f.write_str("more events wait than can be written at the moment"),
             NotAppended::OtherBody => f.write_str("the same `Idempotency-Key` came with another body before"),
             NotAppended::Stopping => f.write_str("the service is stopping"),
@@ -129,7 +131,8 @@ impl Handle {
     /// Makes lines ready to be appended to a stream, each with its line break and none of them blank. It takes its time: no
     /// thread that others wait for should do it. `key` makes a retry safe.
     pub fn intake(&self, stream: &str, lines: Vec<u8>, key: Option<&str>) -> Result<Intake, NotAppended> {
-        let (stream, _) = self.0.streams.get(stream).ok_or(NotAppended::NoStream)?;
+        let (stream, _) =
+            self.0.streams.get(stream).ok_or_else(|| NotAppended::NoStream(stream.to_owned()))?;
         self.0.preparing.take(*stream, lines, key)
     }
 
