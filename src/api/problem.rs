@@ -151,6 +151,7 @@ impl From<NotAppended> for Problem {
                 (StatusCode::PAYLOAD_TOO_LARGE, "too-large", None)
             }
             NotAppended::Full => (StatusCode::SERVICE_UNAVAILABLE, "busy", Some(1)),
+            NotAppended::Crowded(_) => (StatusCode::SERVICE_UNAVAILABLE, "crowded", Some(1)),
             NotAppended::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "stopping", Some(5)),
             NotAppended::Storage(_) => (StatusCode::SERVICE_UNAVAILABLE, "storage", Some(5)),
         };

@@ -290,3 +290,29 @@ fn what_was_acknowledged_is_there_after_a_kill_and_after_a_stop() {
     let again = service.get("/v1/matches").ok().json();
     assert_eq!(again["items"].as_array().unwrap(), &matches);
 }
+
+#[test]
+fn more_events_than_may_wait_are_refused_and_end_nothing() {
+    let mut service = Service::start(
+        "[engine]\nmax_buffered_events = 100\n[[streams]]\nname = \"events\"\nout_of_orderness = \"1h\"\nsilence = \"hold\"\n",
+    );
+    let lines = |from: i64| (from..from + 50).map(|ts| format!("{{\"ts\":{ts}}}\n")).collect::<String>();
+    let mut posted = 0;
+    let refused = eventually("that it is too much", || {
+        let answer = service.post("/v1/streams/events/events", lines(posted));
+        posted += if answer.status == 200 { 50 } else { 0 };
+        (answer.status != 200).then_some(answer)
+    });
+    assert_eq!((refused.status, refused.header("retry-after")), (503, "1"));
+    assert!(refused.body.contains("engine.max_buffered_events"), "{}", refused.body);
+    assert!(posted > 100, "{posted}");
+    // What was taken is no less there for it, also after a restart; and time frees it.
+    service.kill();
+    service.restart();
+    service.post("/v1/streams/events/watermark", format!("{{\"time\":{posted}}}")).ok();
+    let answer = eventually("room", || {
+        let answer = service.post("/v1/streams/events/events", lines(posted + 1));
+        (answer.status == 200).then_some(answer)
+    });
+    assert_eq!(answer.json()["first_offset"], posted);
+}

@@ -62,6 +62,8 @@ pub(super) struct Shared {
     /// Whether a backup is being made.
     pub(super) backing_up: AtomicBool,
     pub(super) sinks: Vec<Arc<Progress>>,
+    /// How many events may wait for the watermark before more are refused.
+    pub(super) max_waiting: usize,
     /// How many shards there are.
     pub(super) shards: usize,
     /// Who looks inside does so alone.
@@ -103,6 +105,8 @@ pub enum NotAppended {
     NoStream(String),
     /// Too much waits already: later.
     Full,
+    /// So many events wait for the watermark, as many as may.
+    Crowded(usize),
     /// Another batch came with the same key.
     OtherBody,
     /// The service is stopping.
@@ -118,6 +122,10 @@ impl fmt::Display for NotAppended {
                 write!(f, "there is no stream `{name}`: `GET /v1/streams` lists them")
             }
             NotAppended::Full => f.write_str("more events wait than can be written at the moment"),
+            NotAppended::Crowded(limit) => write!(
+                f,
+                "more than {limit} events wait for others that may still come before them: they leave as time goes on, which a heartbeat can say; lower `out_of_orderness`, or raise `engine.max_buffered_events` if there is memory for more"
+            ),
             NotAppended::OtherBody => f.write_str("the same `Idempotency-Key` came with another body before"),
             NotAppended::Stopping => f.write_str("the service is stopping"),
             NotAppended::Storage(error) => write!(f, "the events could not be written: {error}"),
@@ -172,8 +180,12 @@ impl Handle {
                 }
             }
         };
-        if let Err(refused) = shared.events.try_submit(stream, record, written) {
-            told(&settle, Err(refused.into()));
+        let submitted = match shared.is_crowded(stream) {
+            true => Err(NotAppended::Crowded(shared.max_waiting)),
+            false => shared.events.try_submit(stream, record, written).map_err(NotAppended::from),
+        };
+        if let Err(refused) = submitted {
+            told(&settle, Err(refused));
         }
     }
 
@@ -301,6 +313,15 @@ impl Shared {
     /// The owner has looked at everything once more.
     pub(super) fn turned(&self) {
         *self.turns.lock().unwrap_or_else(PoisonError::into_inner) = now();
+    }
+
+    /// Whether too many events wait for the watermark to take more of a stream. The one that the others wait for may bring
+    /// time on, so it is refused later than they are.
+    fn is_crowded(&self, stream: usize) -> bool {
+        let status = self.status.read().unwrap_or_else(PoisonError::into_inner);
+        let holder = status.holder.as_ref().and_then(|(name, _)| self.streams.get(name));
+        let holds = holder.is_some_and(|(holder, _)| *holder == stream);
+        status.waiting > self.max_waiting.saturating_mul(if holds { 2 } else { 1 })
     }
 
     /// Deletes what a stream's log need not keep, by size and age: nothing from `needed_from` on, where recovery reads.

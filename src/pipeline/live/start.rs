@@ -181,7 +181,8 @@ impl Live {
         let of_several = (shards > 1).then(|| hasher.clone());
         let names: Vec<String> = streams.iter().map(|(name, _)| name.clone()).collect();
         let mut merger =
-            Merger::new(streams, options.batch_size.max(1), options.max_buffered_events, of_several);
+            // What is durable is taken, however much it is: what is too much is refused before.
+            Merger::new(streams, options.batch_size.max(1), usize::MAX, of_several);
         let registry = recovery::registry(&known);
         if let Some(found) = &found {
             let at = found.cut.frontier;
@@ -274,6 +275,7 @@ impl Live {
             logs: names.iter().cloned().zip(logs.iter().cloned()).collect(),
             store: Arc::clone(&store),
             backing_up: AtomicBool::new(false),
+            max_waiting: options.max_buffered_events,
             shards,
             looking: tokio::sync::Mutex::new(()),
             sinks: sinks.of_matches.iter().chain(&sinks.of_rejected).cloned().collect(),
