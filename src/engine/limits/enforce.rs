@@ -40,7 +40,7 @@ pub struct Excess {
     pub pattern: String,
     /// Its version.
     pub version: u64,
-    /// The first time; one that suspends before others.
+    /// The first time, and then the lowest key; one that suspends before others.
     pub hit: Hit,
     /// Partial matches that were dropped.
     pub partial_matches: u64,
@@ -53,7 +53,9 @@ impl Excess {
     pub fn add(&mut self, other: Excess) {
         self.partial_matches += other.partial_matches;
         self.matches += other.matches;
-        if (!other.hit.suspends, other.hit.time) < (!self.hit.suspends, self.hit.time) {
+        // Of keys that come to it at one time the lowest, whichever shards they are in.
+        let order = |hit: &Hit| (!hit.suspends, hit.time, hit.key.clone());
+        if order(&other.hit) < order(&self.hit) {
             self.hit = other.hit;
         }
     }
