@@ -104,7 +104,6 @@ pub(super) async fn list(
 ) -> Result<Json<Page<DeadLetter>>, Problem> {
     let Wanted { stream, kind, limit, cursor, order } = wanted;
     page::check_limit(limit)?;
-    let log = api.0.live.rejected().clone();
     let take = move |sequence, meta: &[u8], line: &[u8]| {
         let meta: Meta = serde_json::from_slice(meta).ok()?;
         if stream.as_ref().is_some_and(|wanted| *wanted != meta.stream)
@@ -114,8 +113,7 @@ pub(super) async fn list(
         }
         Some(DeadLetter { sequence, stream: meta.stream, kind: meta.kind, object: page::raw(line)? })
     };
-    let read = tokio::task::spawn_blocking(move || page::page(&log, order, cursor, limit, take));
-    Ok(Json(read.await.map_err(Problem::defect)?.map_err(Problem::defect)?))
+    page::answer(api.0.live.rejected(), order, cursor, limit, take).await
 }
 
 /// Sends a rejected line again, or what the body has in its place

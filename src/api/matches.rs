@@ -184,14 +184,12 @@ pub(super) async fn list(
     State(api): State<Api>,
     Parameters(wanted): Parameters<Wanted>,
 ) -> Result<Json<Page<Box<RawValue>>>, Problem> {
-    let (order, limit) = (wanted.order, wanted.limit);
+    let (order, cursor, limit) = (wanted.order, wanted.cursor, wanted.limit);
     page::check_limit(limit)?;
     let filter = Filter::new(wanted.pattern, wanted.kind, wanted.key.as_deref())?;
     let filter = Filter { from: wanted.from, to: wanted.to, ..filter };
-    let log = api.0.live.matches().clone();
     let take = move |_, _: &[u8], line: &[u8]| if filter.takes(line) { page::raw(line) } else { None };
-    let read = tokio::task::spawn_blocking(move || page::page(&log, order, wanted.cursor, limit, take));
-    Ok(Json(read.await.map_err(Problem::defect)?.map_err(Problem::defect)?))
+    page::answer(api.0.live.matches(), order, cursor, limit, take).await
 }
 
 /// Follows matches as they are found (server-sent events)

@@ -1,5 +1,6 @@
 //! Pages of a log of lines: filtered, by a cursor, with bounded work for each request.
 
+use axum::Json;
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -48,7 +49,7 @@ pub(super) fn check_limit(limit: usize) -> Result<(), Problem> {
 
 /// The lines of a log for which `take` gives something, from a cursor on. `take` gets the number, what is said about all of
 /// a record, and the line.
-pub(super) fn page<T>(
+fn page<T>(
     log: &Tail,
     direction: Direction,
     cursor: Option<u64>,
@@ -93,6 +94,19 @@ pub(super) fn page<T>(
         }
     }
     Ok(Page { items, next: None })
+}
+
+/// The same on a thread that may wait for files, as an answer.
+pub(super) async fn answer<T: Send + 'static>(
+    log: &Tail,
+    direction: Direction,
+    cursor: Option<u64>,
+    limit: usize,
+    take: impl FnMut(u64, &[u8], &[u8]) -> Option<T> + Send + 'static,
+) -> Result<Json<Page<T>>, Problem> {
+    let log = log.clone();
+    let read = tokio::task::spawn_blocking(move || page(&log, direction, cursor, limit, take));
+    Ok(Json(read.await.map_err(Problem::defect)?.map_err(Problem::defect)?))
 }
 
 /// The lines of a record's body, without their line breaks.

@@ -144,14 +144,7 @@ pub fn run(args: ReplayArgs) -> ExitCode {
         max_buffered_events: args.max_buffered_events,
         progress: Arc::clone(&progress),
     };
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the summary tells how long it took; no output depends on it"
-    )]
-    let begun = Instant::now();
-    let shows = !args.quiet && io::stderr().is_terminal();
-    let result = with_progress(shows, &progress, total_bytes, begun, || replay.run(outputs));
-    told(args.quiet, result, begun)
+    watched(args.quiet, &progress, total_bytes, || replay.run(outputs))
 }
 
 /// Does again what a service did.
@@ -189,18 +182,23 @@ fn run_again(args: ReplayArgs) -> ExitCode {
         max_buffered_events: args.max_buffered_events,
         progress: Arc::clone(&progress),
     };
+    watched(args.quiet, &progress, None, || twin.run(outputs))
+}
+
+/// Runs, shows meanwhile how far it has come, and tells what became of it.
+fn watched(
+    quiet: bool,
+    progress: &Progress,
+    total_bytes: Option<u64>,
+    run: impl FnOnce() -> Result<Summary, Failure>,
+) -> ExitCode {
     #[expect(
         clippy::disallowed_methods,
         reason = "the summary tells how long it took; no output depends on it"
     )]
     let begun = Instant::now();
-    let shows = !args.quiet && io::stderr().is_terminal();
-    let result = with_progress(shows, &progress, None, begun, || twin.run(outputs));
-    told(args.quiet, result, begun)
-}
-
-fn told(quiet: bool, result: Result<Summary, Failure>, begun: Instant) -> ExitCode {
-    match result {
+    let shows = !quiet && io::stderr().is_terminal();
+    match with_progress(shows, progress, total_bytes, begun, run) {
         Ok(summary) => {
             if !quiet {
                 summarize(&summary, begun.elapsed());

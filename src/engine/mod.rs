@@ -5,7 +5,7 @@
 //! `index` which patterns; `truths` are what their conditions are for an event; `table` turns an automaton into states
 //! and cells; `key_state` is what a key holds, made of the paths in `store` and the events in `page`s, or, as long as they are `recent`, in the blocks that they came in; `carried` is
 //! what conditions ask of earlier events; `runner` moves one pattern by one event, and closes its windows at
-//! `deadlines`; `skip` decides which complete matches are taken; `sets` and `groups` are other stores and runners for
+//! `deadlines`; `skip` decides which complete matches are taken; `sets` and `groups` (by `tagged` keys) are other stores and runners for
 //! patterns whose partial matches would be too many, and `matcher` stands for any of them; `limits` are what a pattern may
 //! hold and give; `saved` is a key as bytes, `changed` which keys have to be given away; `cost` is what patterns cost,
 //! `inspect` looks into all of it from outside;
@@ -46,6 +46,7 @@ mod slab;
 mod sorter;
 mod store;
 mod table;
+mod tagged;
 mod truths;
 
 pub use cold::Spill;

@@ -4,6 +4,7 @@ use super::{GroupRunner, Held, Keyed, saved};
 use crate::engine::changed::Changes;
 use crate::engine::cold::evict::{Evict, Hot};
 use crate::engine::store::{NONE, Store};
+use crate::engine::tagged;
 
 impl GroupRunner {
     pub(crate) fn changes_mut(&mut self) -> &mut Changes {
@@ -36,9 +37,7 @@ impl GroupRunner {
             }
             !is_cold
         });
-        if keys.len() * 8 < keys.capacity() && keys.capacity() > 1024 {
-            keys.shrink_to(keys.len() * 2, Keyed::spread);
-        }
+        tagged::shrink(keys);
         evict.goes_on()
     }
 }

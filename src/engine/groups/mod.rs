@@ -18,7 +18,7 @@ mod saved;
 mod starts;
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::{Entry, OccupiedEntry};
+use hashbrown::hash_table::Entry;
 use smallvec::SmallVec;
 
 use self::history::History;
@@ -35,6 +35,7 @@ use super::saved::{Damaged, Loader};
 use super::skip;
 use super::store::{NONE, Store};
 use super::table::{NOTHING, START, StateId, Table};
+use super::tagged::{self, Tagged, forget};
 use super::truths::{Current, KeyHash, Truths};
 use crate::event::Fields;
 use crate::event::key::same_key;
@@ -254,21 +255,12 @@ impl GroupRunner {
     pub(crate) fn give(&mut self, all: bool, giver: &mut Giver<'_>) {
         let GroupRunner { keys, changes, held, rankings, .. } = self;
         let (store, table) = (giver.store, giver.table);
-        let mut give = |keyed: &mut Keyed, changes: &mut Changes| {
+        let give = |keyed: &mut Keyed, changes: &mut Changes| {
             let event = held.some_event(keyed, store);
             giver.give(changes, event, &saved::encode(keyed, held, rankings, store, table));
             keyed.tag.give();
         };
-        match changes.start(all) {
-            None => keys.iter_mut().for_each(|keyed| give(keyed, changes)),
-            Some(touched) => {
-                for hash in touched {
-                    let alike = keys.iter_hash_mut(spread(hash));
-                    let changed = alike.filter(|keyed| keyed.tag.is_changed(hash));
-                    changed.for_each(|keyed| give(keyed, changes));
-                }
-            }
-        }
+        tagged::give(keys, changes, all, give);
         giver.give_ended(changes);
     }
 
@@ -469,22 +461,15 @@ fn first_steps(
     })
 }
 
-impl Keyed {
-    fn spread(&self) -> u64 {
-        spread(self.tag.hash())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.groups.is_empty() && self.complete == NONE
+impl Tagged for Keyed {
+    #[inline]
+    fn tag(&self) -> Tag {
+        self.tag
     }
 }
 
-/// Removes a key that holds nothing.
-fn forget(entry: OccupiedEntry<'_, Keyed>) -> Tag {
-    let (keyed, place) = entry.remove();
-    let keys = place.into_table();
-    if keys.len() * 8 < keys.capacity() && keys.capacity() > 1024 {
-        keys.shrink_to(keys.len() * 2, Keyed::spread);
+impl Keyed {
+    fn is_empty(&self) -> bool {
+        self.groups.is_empty() && self.complete == NONE
     }
-    keyed.tag
 }

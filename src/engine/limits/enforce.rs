@@ -54,8 +54,9 @@ impl Excess {
         self.partial_matches += other.partial_matches;
         self.matches += other.matches;
         // Of keys that come to it at one time the lowest, whichever shards they are in.
-        let order = |hit: &Hit| (!hit.suspends, hit.time, hit.key.clone());
-        if order(&other.hit) < order(&self.hit) {
+        let is_before =
+            |hit: &Hit, of: &Hit| (!hit.suspends, hit.time, &hit.key) < (!of.suspends, of.time, &of.key);
+        if is_before(&other.hit, &self.hit) {
             self.hit = other.hit;
         }
     }

@@ -12,7 +12,7 @@ mod limits;
 mod saved;
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::{Entry, OccupiedEntry};
+use hashbrown::hash_table::Entry;
 use smallvec::SmallVec;
 
 use self::enumerate::{Complete, Enumeration};
@@ -27,6 +27,7 @@ use super::runner::{Found, Scratch};
 use super::saved::{Damaged, Loader};
 use super::store::Store;
 use super::table::{DEAD, NOTHING, START, StateId, Table, Take};
+use super::tagged::{self, Tagged, forget};
 use super::truths::{Current, KeyHash, Truths};
 use crate::event::Fields;
 use crate::event::key::same_key;
@@ -225,22 +226,13 @@ impl SetRunner {
     pub(crate) fn give(&mut self, all: bool, giver: &mut Giver<'_>) {
         let SetRunner { keys, changes, heaps, .. } = self;
         let (store, table) = (giver.store, giver.table);
-        let mut give = |keyed: &mut Keyed, changes: &mut Changes| {
+        let give = |keyed: &mut Keyed, changes: &mut Changes| {
             if let Some(event) = keyed.some_event(heaps) {
                 giver.give(changes, event, &saved::encode(&keyed.sets, heaps, store, table));
             }
             keyed.tag.give();
         };
-        match changes.start(all) {
-            None => keys.iter_mut().for_each(|keyed| give(keyed, changes)),
-            Some(touched) => {
-                for hash in touched {
-                    let alike = keys.iter_hash_mut(spread(hash));
-                    let changed = alike.filter(|keyed| keyed.tag.is_changed(hash));
-                    changed.for_each(|keyed| give(keyed, changes));
-                }
-            }
-        }
+        tagged::give(keys, changes, all, give);
         giver.give_ended(changes);
     }
 
@@ -346,11 +338,14 @@ impl SetRunner {
     }
 }
 
-impl Keyed {
-    fn spread(&self) -> u64 {
-        spread(self.tag.hash())
+impl Tagged for Keyed {
+    #[inline]
+    fn tag(&self) -> Tag {
+        self.tag
     }
+}
 
+impl Keyed {
     fn some_event(&self, heaps: &Heaps) -> Option<u32> {
         self.sets.first().and_then(|of| heaps.get(of.set)).map(|element| element.event)
     }
@@ -367,16 +362,6 @@ impl Keyed {
         self.tag.hash() == tag.hash()
             && self.some_event(heaps).is_some_and(|event| same_key(&store.row(event), row, slots))
     }
-}
-
-/// Removes a key that holds nothing.
-fn forget(entry: OccupiedEntry<'_, Keyed>) -> Tag {
-    let (keyed, place) = entry.remove();
-    let keys = place.into_table();
-    if keys.len() * 8 < keys.capacity() && keys.capacity() > 1024 {
-        keys.shrink_to(keys.len() * 2, Keyed::spread);
-    }
-    keyed.tag
 }
 
 /// The set of a state.
